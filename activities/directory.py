@@ -1,0 +1,39 @@
+"""The Surescripts directory: a token is active once the directory has it."""
+
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.party import Party
+from domain.status import Kind
+
+
+class DirectoryEntry(BaseModel):
+    journey_id: str
+    prescriber_id: str
+    kind: Kind
+
+
+class Directory:
+    """Given the directory's HTTP API."""
+
+    def __init__(self, party: Party) -> None:
+        self._party = party
+
+    @activity.defn(name="directory.enroll")
+    def enroll(self, entry: DirectoryEntry) -> None:
+        """Tells the directory of the token; it takes up to an hour to sync."""
+        body = {"prescriber_id": entry.prescriber_id, "kind": entry.kind, "reference": entry.journey_id}
+        self._party.ask("PUT", f"/v1/enrollments/{entry.journey_id}", body)
+
+    @activity.defn(name="directory.await_sync")
+    def await_sync(self, journey_id: str) -> None:
+        """Returns when the directory has synced; until then it fails and is asked again by its retry policy, which
+        keeps the polling out of the history."""
+        if self._party.ask("GET", f"/v1/enrollments/{journey_id}")["state"] != "synced":
+            raise ApplicationError("the directory has not synced yet", type="NotSyncedYet")
+
+    @activity.defn(name="directory.revoke")
+    def revoke(self, journey_id: str) -> None:
+        """The directory forgets the token."""
+        self._party.ask("DELETE", f"/v1/enrollments/{journey_id}")

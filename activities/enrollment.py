@@ -1,0 +1,176 @@
+"""Enrolment: passcodes of hard tokens are judged, soft tokens are linked. Seeds are opened here and nowhere else."""
+
+import hashlib
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from temporalio import activity
+
+from activities.errors import refused
+from database.engine import Sessions
+from database.sealing import Seal
+from database.tables import ActivationLink, SoftEnrollment, TokenRow
+from domain.passcodes import Counters, Device, judge
+from domain.policy import Policy
+from domain.status import Kind
+
+WRONG = (
+    "The serial number and passcode could not be confirmed; check the serial number on the back of the token, press its "
+    "button again and enter the new passcode."
+)
+STREAK_LIMIT = 100
+"""Wrong passcodes in a row, over all links, after which a token is beyond enrolling (rules, "Activation")."""
+
+
+class HardAttempt(BaseModel):
+    """A serial number and passcode as typed. `at` (UTC) is the journey's time."""
+
+    journey_id: str
+    serial_number: str
+    passcode: str = Field(repr=False)
+    link_hash: str | None = None
+    at: datetime
+    policy: Policy
+
+
+class SoftAttempt(BaseModel):
+    journey_id: str
+    token_name: str
+    enrollment_ref: str
+    link_hash: str | None = None
+    at: datetime
+
+
+class Verdict(BaseModel):
+    """`refusal` is the sentence for whoever tried; None when accepted."""
+
+    refusal: str | None = None
+    serial_number: str | None = None
+
+
+class Enrollment:
+    """Given the database and the seal over the seeds."""
+
+    def __init__(self, sessions: Sessions, seal: Seal) -> None:
+        self._sessions = sessions
+        self._seal = seal
+
+    @activity.defn(name="enrollment.verify_hard")
+    def verify_hard(self, attempt: HardAttempt) -> Verdict:
+        """Judges one attempt. Counter, failures and acceptance are written in one transaction; a retried activity gets the
+        verdict that was written, so that an accepted passcode is not taken for a replay of itself."""
+        info = activity.info()
+        key = f"{info.workflow_run_id}:{info.activity_id}"
+        with self._sessions.begin() as session:
+            token = session.scalars(
+                select(TokenRow).where(TokenRow.journey_id == attempt.journey_id).with_for_update()
+            ).first()
+            if token is None:
+                return Verdict(refusal=WRONG)
+            if token.last_attempt == key:
+                return Verdict.model_validate(token.last_verdict)
+            verdict = Verdict(refusal=_bad_link(session, attempt.journey_id, attempt.link_hash, attempt.at))
+            if verdict.refusal is None:
+                verdict = Verdict(refusal=self._judge(token, attempt), serial_number=token.serial_number)
+            token.last_attempt, token.last_verdict = key, verdict.model_dump()
+            return verdict
+
+    def _judge(self, token: TokenRow, attempt: HardAttempt) -> str | None:
+        if token.failures_in_a_row >= STREAK_LIMIT:
+            return (
+                f"This token has had {STREAK_LIMIT} wrong passcodes in a row and can't be enrolled any more; ask the team to "
+                "cancel this request and send another token."
+            )
+        device = Device(
+            algorithm="TOTP" if token.algorithm == "TOTP" else "HOTP",
+            seed=self._seal.open(token.seed, token.serial_number),
+            digits=token.digits,
+            digest=token.digest,  # type: ignore[arg-type]  # checked at import
+            period=token.period,
+        )
+        before = Counters(
+            counter=token.counter,
+            resync_at=token.resync_at,
+            failures=token.failures,
+            last_failure_at=token.last_failure_at,
+            locked=token.locked,
+        )
+        # A wrong serial is judged as a passcode that can't match, so that both get the same answer and the same throttle.
+        passcode = attempt.passcode if attempt.serial_number == token.serial_number else ""
+        verdict = judge(device, before, passcode, attempt.at, attempt.policy)
+        after = verdict.counters
+        token.counter, token.resync_at, token.locked = after.counter, after.resync_at, after.locked
+        token.failures, token.last_failure_at = after.failures, after.last_failure_at
+        match verdict.outcome:
+            case "accepted":
+                token.failures_in_a_row = 0
+                return None
+            case "wrong":
+                token.failures_in_a_row += 1
+                return WRONG
+            case "wait":
+                return f"Too many wrong passcodes: wait {verdict.wait_seconds} seconds, press the button again and enter the new one."
+            case "locked":
+                return (
+                    f"Activation is locked after {attempt.policy.lock_after_failures} wrong passcodes in a row; ask the team "
+                    "for a new activation link, which unlocks it."
+                )
+
+    @activity.defn(name="enrollment.link_soft")
+    def link_soft(self, attempt: SoftAttempt) -> Verdict:
+        """Makes a token of the enrolment whose PIN hash and seed were stored before under its reference."""
+        with self._sessions.begin() as session:
+            stored = session.get(SoftEnrollment, attempt.enrollment_ref)
+            if stored is None or stored.journey_id != attempt.journey_id:
+                raise refused(
+                    "This enrolment reference is not known for this journey; choose the PIN again and use the new reference."
+                )
+            serial = "ST-" + hashlib.sha256(attempt.journey_id.encode()).hexdigest()[:12].upper()
+            if stored.used_at is not None:
+                return Verdict(serial_number=serial)
+            bad_link = _bad_link(session, attempt.journey_id, attempt.link_hash, attempt.at)
+            if bad_link:
+                return Verdict(refusal=bad_link)
+            stored.used_at = attempt.at
+            session.add(
+                TokenRow(
+                    serial_number=serial,
+                    kind=Kind.SOFT,
+                    batch="soft",
+                    state="assigned",
+                    journey_id=attempt.journey_id,
+                    algorithm="TOTP",
+                    digits=6,
+                    digest="SHA1",
+                    period=30,
+                    seed=self._seal.close(self._seal.open(stored.seed, stored.enrollment_ref), serial),
+                    taken_in_at=attempt.at,
+                    counter=0,
+                    failures=0,
+                    failures_in_a_row=0,
+                    locked=False,
+                )
+            )
+            return Verdict(serial_number=serial)
+
+
+def _bad_link(session: Session, journey_id: str, link_hash: str | None, at: datetime) -> str | None:
+    """Why the emailed link can't be used, with what to do instead; None for a good one, or when none was used."""
+    if link_hash is None:
+        return None
+    link = session.get(ActivationLink, link_hash)
+    again = "ask for a new activation link"
+    if link is None or link.journey_id != journey_id:
+        return f"This activation link is not for this token; open the newest activation email, or {again}."
+    match link.ended_because:
+        case "superseded":
+            return "A newer activation link has been sent; open the newest activation email."
+        case "used":
+            return "This activation link has been used; there is nothing left to do with it."
+        case "withdrawn":
+            return "This request has ended, and its activation link with it; request a new token instead."
+        case _:
+            expired = link.valid_until is not None and at > link.valid_until
+            return f"This activation link has expired; {again}." if expired else None

@@ -1,0 +1,223 @@
+"""Email: one per step, whatever is retried."""
+
+import hashlib
+import secrets
+import smtplib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.parser import BytesHeaderParser
+from email.policy import SMTP
+from email.utils import parseaddr
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.letters import LETTERS, LetterError, compose
+from database.engine import Sessions
+from database.sealing import Seal
+from database.tables import ActivationLink, EmailRow, JourneyRow, Practice, Prescriber, TokenRow
+from domain.address import Address
+from domain.journey import Letter
+
+
+class Mailing(BaseModel):
+    """Letters of one journey, in their order."""
+
+    journey_id: str
+    letters: list[Letter]
+
+
+class MailReport(BaseModel):
+    """What became of each step: sent, or refused by the mail server for good."""
+
+    sent: list[str]
+    refused: list[str]
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where mail is handed over, who sends it, and where its links lead."""
+
+    host: str
+    port: int
+    sender: str
+    vendor_sender: str
+    team: str
+    message_id_domain: str
+    public_url: str
+    journey_url: Callable[[str], str]
+    carrier_name: str
+    return_address: Address
+
+
+class Mail:
+    """Given the database, the seal for unsent mail, and the route."""
+
+    def __init__(self, sessions: Sessions, seal: Seal, route: Route) -> None:
+        self._sessions = sessions
+        self._seal = seal
+        self._route = route
+
+    @activity.defn(name="mail.send")
+    def send(self, mailing: Mailing) -> MailReport:
+        """Records each letter, sends it, records that it was sent.
+
+        A letter that is recorded as sent is never sent again. One whose sending broke off is sent again as the same
+        bytes under the same Message-ID. Raises when the mail server can't be reached or asks to come later; letters
+        that could be sent by then stay sent.
+        """
+        with self._sessions.begin() as session:
+            pending = [self._recorded(session, mailing.journey_id, letter) for letter in mailing.letters]
+        report = MailReport(sent=[], refused=[])
+        failure: str | None = None
+        for letter, row in zip(mailing.letters, pending, strict=True):
+            if row.state == "sending":
+                try:
+                    self._deliver(row)
+                except (OSError, smtplib.SMTPException) as fault:
+                    failure = failure or type(fault).__name__
+                    continue
+            (report.sent if row.state == "sent" else report.refused).append(letter.step)
+        if failure:
+            raise ApplicationError(f"the mail server did not take every letter ({failure})", type="MailNotTaken")
+        return report
+
+    def _recorded(self, session: Session, journey_id: str, letter: Letter) -> EmailRow:
+        """The letter's row; a new one holds the composed message, sealed, until it is sent."""
+        digest = hashlib.sha256(f"{journey_id}\n{letter.step}".encode()).hexdigest()[:32]
+        message_id = f"<{digest}@{self._route.message_id_domain}>"
+        row = session.get(EmailRow, message_id)
+        if row is not None:
+            return row
+        facts = dict(letter.facts)
+        if letter.link:
+            facts["link"] = self._fresh_link(session, journey_id, message_id, letter)
+        try:
+            message = self._compose(session, journey_id, message_id, letter, facts)
+        except LetterError as fault:
+            # One letter that can't be written must not hold up the others; the journey asks for a person.
+            row = EmailRow(
+                message_id=message_id,
+                journey_id=journey_id,
+                letter=letter.letter,
+                recipient="",
+                state="refused",
+                composed_at=letter.at,
+                refusal=str(fault),
+            )
+            session.add(row)
+            return row
+        row = EmailRow(
+            message_id=message_id,
+            journey_id=journey_id,
+            letter=letter.letter,
+            recipient=parseaddr(str(message["To"]))[1],
+            state="sending",
+            composed_at=letter.at,
+            sealed_message=self._seal.close(message.as_bytes(policy=message.policy.clone(linesep="\r\n")), message_id),
+        )
+        session.add(row)
+        return row
+
+    def _fresh_link(self, session: Session, journey_id: str, message_id: str, letter: Letter) -> str:
+        """A new random link, of which only the hash is kept; what becomes of the older ones is the letter's order."""
+        older = (
+            update(ActivationLink)
+            .where(ActivationLink.journey_id == journey_id, ActivationLink.ended_at.is_(None))
+            .execution_options(synchronize_session=False)
+        )
+        if letter.older_links == "end":
+            session.execute(older.values(ended_at=letter.at, ended_because="superseded"))
+            # A new link is what ends the lock after ten wrong passcodes; the count in a row stands.
+            session.execute(
+                update(TokenRow)
+                .where(TokenRow.journey_id == journey_id)
+                .values(locked=False, failures=0, last_failure_at=None)
+            )
+        elif letter.older_links == "extend":
+            session.execute(older.values(valid_until=letter.link_valid_until))
+        secret = secrets.token_urlsafe(24)
+        session.add(
+            ActivationLink(
+                link_hash=hashlib.sha256(secret.encode()).hexdigest(),
+                journey_id=journey_id,
+                message_id=message_id,
+                issued_at=letter.at,
+                valid_until=letter.link_valid_until,
+            )
+        )
+        return f"{self._route.public_url}/activate/{secret}"
+
+    def _compose(
+        self, session: Session, journey_id: str, message_id: str, letter: Letter, facts: dict[str, Any]
+    ) -> EmailMessage:
+        journey = session.get_one(JourneyRow, journey_id)
+        prescriber = session.get_one(Prescriber, journey.prescriber_id)
+        practice = session.get_one(Practice, prescriber.practice_id)
+        audience = LETTERS[letter.letter].audience
+        known = {
+            "journey_id": journey_id,
+            "kind": journey.kind,
+            "status": journey.status,
+            "prescriber_name": prescriber.name,
+            "practice_name": practice.name,
+            "address": journey.shipping_address,
+            "serial_number": journey.serial_number,
+            "tracking_number": journey.tracking_number,
+            "requested_at": journey.requested_at,
+            "ships_on": journey.shipped_at,
+            "waiting_since": journey.requested_at,
+            "due_at": journey.action_due_by,
+            "valid_until": letter.link_valid_until,
+            "carrier_name": self._route.carrier_name,
+            "manage_url": f"{self._route.public_url}/manage-tokens",
+            "ui_url": self._route.journey_url(journey_id),
+            "return_address": self._route.return_address,
+        }
+        return compose(
+            letter.letter,
+            to=self._route.team if audience == "team" else journey.email,
+            sender=self._route.vendor_sender if audience == "vendor_to_prescriber" else self._route.sender,
+            message_id=message_id,
+            at=letter.at,
+            zone=practice.time_zone,
+            facts={name: fact for name, fact in {**known, **facts}.items() if fact is not None},
+        )
+
+    def _deliver(self, row: EmailRow) -> None:
+        assert row.sealed_message is not None
+        content = self._seal.open(row.sealed_message, row.message_id)
+        sender = parseaddr(str(BytesHeaderParser(policy=SMTP).parsebytes(content)["From"]))[1]
+        refusal = None
+        with smtplib.SMTP(self._route.host, self._route.port, timeout=10) as server:
+            try:
+                server.sendmail(sender, [row.recipient], content)
+            except smtplib.SMTPRecipientsRefused as fault:
+                code = next(iter(fault.recipients.values()))[0]
+                if code < 500:
+                    raise
+                refusal = f"the mail server refuses the recipient ({code})"
+            except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as fault:
+                if fault.smtp_code < 500:
+                    raise
+                refusal = f"the mail server refuses the message ({fault.smtp_code})"
+        self._settle(row, refusal)
+
+    def _settle(self, row: EmailRow, refusal: str | None) -> None:
+        with self._sessions.begin() as session:
+            kept = session.scalars(select(EmailRow).where(EmailRow.message_id == row.message_id)).one()
+            kept.state = row.state = "refused" if refusal else "sent"
+            kept.refusal = refusal
+            kept.sent_at = None if refusal else _now()
+            kept.sealed_message = None
+
+
+def _now() -> datetime:
+    """The journey's time, which the server may have moved; not this machine's."""
+    return activity.info().started_time

@@ -1,0 +1,120 @@
+"""The Temporal connection: converter, codec and client in one place, for worker, starter and tests alike."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client
+from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    DefaultPayloadConverter,
+    JSONPlainPayloadConverter,
+    PayloadCodec,
+)
+from temporalio.envconfig import ClientConfig
+
+from settings import Settings
+from workflows.messages import Snapshot, Unreadable
+
+TASK_QUEUE = "token-fulfillment"
+
+_ENCRYPTED = b"binary/encrypted"
+_PLAIN_MARK = "tokens-plain"
+
+
+class EncryptionCodec(PayloadCodec):
+    """AES-256-GCM with a random nonce; the key's id travels in the metadata. Encrypts with the first key.
+
+    What can't be decrypted (a foreign key, damaged bytes) is let through as a marker instead of raising: raising would fail
+    the workflow task again and again, where a marked payload is refused like any other bad message.
+    """
+
+    def __init__(self, keys: dict[str, str]) -> None:
+        self._ciphers = {key_id: AESGCM(bytes.fromhex(key)) for key_id, key in keys.items()}
+        self._current = next(iter(keys))
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [self._encrypt(payload) for payload in payloads]
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [self._decrypt(payload) for payload in payloads]
+
+    def _encrypt(self, payload: Payload) -> Payload:
+        if _PLAIN_MARK in payload.metadata or payload.metadata.get("encoding") == _ENCRYPTED:
+            return payload
+        nonce = os.urandom(12)
+        data = nonce + self._ciphers[self._current].encrypt(nonce, payload.SerializeToString(), None)
+        return Payload(metadata={"encoding": _ENCRYPTED, "encryption-key-id": self._current.encode()}, data=data)
+
+    def _decrypt(self, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") != _ENCRYPTED:
+            return payload
+        cipher = self._ciphers.get(payload.metadata.get("encryption-key-id", b"").decode("ascii", "replace"))
+        try:
+            if cipher is None:
+                raise InvalidTag
+            return Payload.FromString(cipher.decrypt(payload.data[:12], payload.data[12:], None))
+        except (InvalidTag, ValueError):
+            return Unreadable.payload("it was encrypted with a key that this system does not have, or was damaged")
+
+
+class _SnapshotConverter(PydanticJSONPlainPayloadConverter):
+    """Leaves the `status` answer unencrypted: it is never stored, holds no personal data, and so stays readable to the
+    `temporal` command without a codec (docs/decisions/0003-encryption.md)."""
+
+    def to_payload(self, value: Any) -> Payload | None:
+        payload = super().to_payload(value)
+        if payload is not None and isinstance(value, Snapshot):
+            payload.metadata[_PLAIN_MARK] = b"1"
+        return payload
+
+
+class ForgivingPayloadConverter(CompositePayloadConverter):
+    """pydantic's converter, except that a payload nobody can read becomes `Unreadable` where anything is taken (a message's
+    body), so that the message is refused with a reason instead of being dropped or failing the task."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *(
+                _SnapshotConverter() if isinstance(converter, JSONPlainPayloadConverter) else converter
+                for converter in DefaultPayloadConverter.default_encoding_payload_converters
+            )
+        )
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        values: list[Any] = []
+        for index, payload in enumerate(payloads):
+            hint = type_hints[index] if type_hints and index < len(type_hints) else None
+            try:
+                values += super().from_payloads([payload], [hint] if hint else None)
+            except Exception:
+                if hint not in (None, Any):
+                    raise
+                values.append(Unreadable(reason="it is not JSON"))
+            else:
+                if hint in (None, Any):
+                    values[-1] = Unreadable.recognised(values[-1])
+        return values
+
+
+def data_converter(settings: Settings) -> DataConverter:
+    """Encrypting if `TOKENS_PAYLOAD_KEYS` is set (the embedded stack makes a key at its first start)."""
+    keys = {key_id: key.get_secret_value() for key_id, key in settings.payload_keys.items()}
+    return DataConverter(
+        payload_converter_class=ForgivingPayloadConverter,
+        payload_codec=EncryptionCodec(keys) if keys else None,
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+    )
+
+
+async def connect(settings: Settings, **options: Any) -> Client:
+    """A client by the SDK's own `TEMPORAL_*` variables, with this system's converter and codec."""
+    config = ClientConfig.load_client_connect_config()
+    defaults = {"target_host": "127.0.0.1:7233", "data_converter": data_converter(settings)}
+    return await Client.connect(**{**defaults, **config, **options})

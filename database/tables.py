@@ -1,0 +1,218 @@
+"""The tables. What lists are read from and what outlives a journey; the workflow is what decides."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, LargeBinary, String, Text, TypeDecorator, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, stored in UTC. SQLite keeps no offset, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without an offset can't be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, bytes: LargeBinary, str: String(255)}  # noqa: RUF012
+
+
+class Practice(Base):
+    __tablename__ = "practices"
+
+    practice_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    time_zone: Mapped[str]
+
+
+class Prescriber(Base):
+    __tablename__ = "prescribers"
+
+    prescriber_id: Mapped[str] = mapped_column(primary_key=True)
+    practice_id: Mapped[str] = mapped_column(ForeignKey("practices.practice_id"))
+    name: Mapped[str]
+    email: Mapped[str]
+    npi: Mapped[str]
+    dea_number: Mapped[str]
+    address: Mapped[dict[str, Any]]
+    id_proofed: Mapped[bool]
+    """One-time ID proofing is complete (article, first paragraph)."""
+
+
+class PrescribingDevice(Base):
+    """A device that prescriptions are sent from: no soft token may live on it."""
+
+    __tablename__ = "prescribing_devices"
+
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    prescriber_id: Mapped[str] = mapped_column(ForeignKey("prescribers.prescriber_id"), index=True)
+    name: Mapped[str]
+
+
+class JourneyRow(Base):
+    """One token's journey as lists show it; written by the journey itself, never by anybody else."""
+
+    __tablename__ = "journeys"
+    __table_args__ = (
+        # One live token per prescriber and kind, whoever starts it, from wherever.
+        Index(
+            "one_live_token",
+            "prescriber_id",
+            "kind",
+            unique=True,
+            sqlite_where=text("live"),
+            postgresql_where=text("live"),
+        ),
+        Index("journeys_by_status", "status", "requested_at"),
+    )
+
+    journey_id: Mapped[str] = mapped_column(primary_key=True)
+    first_run_id: Mapped[str]
+    """Tells a retry of this journey's own admission from another workflow that took the same id."""
+    prescriber_id: Mapped[str] = mapped_column(ForeignKey("prescribers.prescriber_id"), index=True)
+    kind: Mapped[str]
+    status: Mapped[str]
+    live: Mapped[bool]
+    email: Mapped[str]
+    shipping_address: Mapped[dict[str, Any] | None]
+    requested_by: Mapped[str | None]
+    replaces: Mapped[str | None]
+    replaced_by: Mapped[str | None]
+    serial_number: Mapped[str | None] = mapped_column(index=True)
+    tracking_number: Mapped[str | None] = mapped_column(index=True)
+    needs_attention: Mapped[str | None] = mapped_column(Text)
+    action_due_by: Mapped[datetime | None]
+    requested_at: Mapped[datetime]
+    processed_at: Mapped[datetime | None]
+    shipped_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+    enrolled_at: Mapped[datetime | None]
+    active_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    promises: Mapped[list[Any]] = mapped_column(JSON)
+
+
+class TokenRow(Base):
+    """A hard token in stock or in use, or a soft token once it is enrolled. Holds the encrypted seed."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (Index("tokens_in_stock", "kind", "state", "taken_in_at", "serial_number"),)
+
+    serial_number: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    batch: Mapped[str]
+    state: Mapped[str]
+    """in_stock, assigned, shipped, active, coming_back, returned, written_off, destroyed or, soft, revoked."""
+    journey_id: Mapped[str | None] = mapped_column(unique=True)
+    """The journey that holds it; one holder at any time."""
+    algorithm: Mapped[str]
+    digits: Mapped[int]
+    digest: Mapped[str]
+    period: Mapped[int]
+    """Seconds of a TOTP step; 0 for HOTP."""
+    seed: Mapped[bytes]
+    """Sealed (AES-256-GCM, see `database.sealing`)."""
+    taken_in_at: Mapped[datetime]
+
+    # What RFC 4226 section 7 asks to be kept; written in one transaction with the acceptance.
+    counter: Mapped[int] = mapped_column(default=0)
+    resync_at: Mapped[int | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    failures_in_a_row: Mapped[int] = mapped_column(default=0)
+    """Not cleared by a new link, only by an accepted passcode."""
+    last_failure_at: Mapped[datetime | None]
+    locked: Mapped[bool] = mapped_column(default=False)
+    last_attempt: Mapped[str | None]
+    """The attempt judged last and its verdict, so that a retried activity gets the same answer, not a replay."""
+    last_verdict: Mapped[dict[str, Any] | None]
+
+
+class SoftEnrollment(Base):
+    """What a prescriber has typed for a soft token, kept before Temporal hears of it: only its reference travels."""
+
+    __tablename__ = "soft_enrollments"
+
+    enrollment_ref: Mapped[str] = mapped_column(primary_key=True)
+    journey_id: Mapped[str] = mapped_column(index=True)
+    pin_hash: Mapped[str]
+    """argon2id over the PIN with the server's pepper."""
+    seed: Mapped[bytes]
+    device: Mapped[str | None]
+    stored_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class ActivationLink(Base):
+    """An emailed link, kept as a hash."""
+
+    __tablename__ = "activation_links"
+
+    link_hash: Mapped[str] = mapped_column(primary_key=True)
+    journey_id: Mapped[str] = mapped_column(index=True)
+    message_id: Mapped[str]
+    issued_at: Mapped[datetime]
+    valid_until: Mapped[datetime | None]
+    """None: open until the parcel is delivered."""
+    ended_at: Mapped[datetime | None]
+    ended_because: Mapped[str | None]
+    """superseded, used or withdrawn."""
+
+
+class EmailRow(Base):
+    """Written before sending and again after it, so that one step sends one email whatever is retried."""
+
+    __tablename__ = "emails"
+
+    message_id: Mapped[str] = mapped_column(primary_key=True)
+    journey_id: Mapped[str] = mapped_column(index=True)
+    letter: Mapped[str]
+    recipient: Mapped[str]
+    state: Mapped[str]
+    """sending, sent or refused."""
+    composed_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    sealed_message: Mapped[bytes | None]
+    """The exact message while it is unsent (it may hold a link), so that a retry sends the same one; then wiped."""
+    refusal: Mapped[str | None] = mapped_column(Text)
+
+
+class AuditRow(Base):
+    """Append-only. Each row holds the hash of the one before it in the same journey's chain."""
+
+    __tablename__ = "audit"
+
+    journey_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    entry: Mapped[str] = mapped_column(unique=True)
+    """The journey's own key for it, which makes writing it twice harmless."""
+    at: Mapped[datetime]
+    what: Mapped[str] = mapped_column(Text)
+    by: Mapped[str | None]
+    status: Mapped[str]
+    message: Mapped[str | None]
+    refused: Mapped[str | None] = mapped_column(Text)
+    previous: Mapped[str]
+    hash: Mapped[str]
+
+
+class AuditHead(Base):
+    """The end of each journey's chain, kept outside the trail so that a cut-off row is missed."""
+
+    __tablename__ = "audit_heads"
+
+    journey_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int]
+    hash: Mapped[str]

@@ -1,0 +1,160 @@
+"""One-time passcodes of hard tokens: HOTP (RFC 4226) and TOTP (RFC 6238), judged as `rules.md`, "Activation", says.
+
+`judge` keeps nothing itself. Whoever calls it stores the counters that it gives back in the same transaction as the
+outcome, with the token's row locked: only then is no passcode taken twice.
+"""
+
+import base64
+import hashlib
+import hmac
+import math
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pyotp.hotp import HOTP
+
+from domain.policy import Policy
+
+Outcome = Literal["accepted", "wrong", "wait", "locked"]
+
+_DIGESTS = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
+_SHORTEST_SEED = 14
+"""Bytes: 112 bits (NIST SP 800-63B-4, 3.1.4.1)."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What is known of a token. `period` (seconds) is a TOTP step and means nothing to HOTP.
+
+    Raises ValueError for figures that no passcode can be made of.
+    """
+
+    algorithm: Literal["HOTP", "TOTP"]
+    seed: bytes = field(repr=False)
+    digits: int = 6
+    digest: Literal["SHA1", "SHA256", "SHA512"] = "SHA1"
+    period: int = 30
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ("HOTP", "TOTP"):
+            raise ValueError("a token's algorithm is HOTP or TOTP")
+        if self.digest not in _DIGESTS:
+            raise ValueError("a token's digest is SHA1, SHA256 or SHA512")
+        if not 6 <= self.digits <= 8:
+            raise ValueError("a passcode has six to eight digits")
+        if self.algorithm == "TOTP" and self.period < 1:
+            raise ValueError("a TOTP step lasts at least one second")
+        if len(self.seed) < _SHORTEST_SEED:
+            raise ValueError(f"a seed has at least {_SHORTEST_SEED} bytes")
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What is kept of a token between attempts. `last_failure_at` has an offset."""
+
+    counter: int = 0
+    """The lowest moving factor (HOTP counter, TOTP step) that may still be accepted."""
+    resync_at: int | None = None
+    """HOTP: the moving factor, beyond the look-ahead, that the last attempt matched."""
+    failures: int = 0
+    """Wrong passcodes in a row."""
+    last_failure_at: datetime | None = None
+    locked: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`counters` are to be stored whatever the outcome. `wait_seconds`: how long from now further attempts are refused
+    unjudged. `step`: the moving factor that was accepted.
+    """
+
+    outcome: Outcome
+    counters: Counters
+    wait_seconds: int = 0
+    step: int | None = None
+
+
+def current(device: Device, factor: int) -> str:
+    """The passcode for a moving factor: the HOTP counter, or the TOTP step (see `step`). ValueError below 0."""
+    return HOTP(
+        base64.b32encode(device.seed).decode().rstrip("="), digits=device.digits, digest=_DIGESTS[device.digest]
+    ).at(factor)
+
+
+def step(device: Device, at: datetime) -> int:
+    """The number of the TOTP step that `at` (with an offset) falls into, counted from 1970."""
+    return math.floor(_aware(at).timestamp()) // device.period
+
+
+def judge(device: Device, counters: Counters, passcode: str, at: datetime, policy: Policy) -> Verdict:
+    """Judges one attempt at the moment `at`, which needs an offset (else ValueError).
+
+    - "locked": too many wrong ones before; not judged. The attempt that locks is still answered "wrong", with its
+      `counters.locked` set.
+    - "wait": inside the wait after a wrong one; not judged, not counted, nothing changes.
+    - "accepted": the counter moves past what matched; failures are forgotten.
+    - "wrong": everything else, malformed passcodes among it. So is the first half of a resynchronisation: it counts as
+      a failure like any other and gets the same answer, so that nobody learns from it that a guess was near. Only the
+      attempt right after it can complete the pair.
+    """
+    at = _aware(at)
+    if counters.locked:
+        return Verdict("locked", counters)
+    wait = _wait(counters, at, policy)
+    if wait:
+        return Verdict("wait", counters, wait_seconds=wait)
+    matched, near = _match(device, counters, passcode, at, policy)
+    if matched is not None:
+        return Verdict("accepted", Counters(counter=matched + 1), step=matched)
+    failures = counters.failures + 1
+    after = replace(
+        counters,
+        resync_at=near,
+        failures=failures,
+        last_failure_at=at.astimezone(UTC),
+        locked=failures >= policy.lock_after_failures,
+    )
+    return Verdict("wrong", after, wait_seconds=0 if after.locked else _wait(after, at, policy))
+
+
+def _wait(counters: Counters, at: datetime, policy: Policy) -> int:
+    """Seconds until the next attempt is judged, rounded up (RFC 4226, 7.3: the delay grows with the failures)."""
+    if counters.last_failure_at is None or counters.failures < policy.throttle_from_failure:
+        return 0
+    pause = timedelta(seconds=policy.throttle_seconds_per_failure * counters.failures)
+    return max(0, math.ceil((counters.last_failure_at + pause - at) / timedelta(seconds=1)))
+
+
+def _match(
+    device: Device, counters: Counters, passcode: str, at: datetime, policy: Policy
+) -> tuple[int | None, int | None]:
+    """The moving factor that is accepted, and the one that may begin a resynchronisation."""
+    first = counters.counter
+    if device.algorithm == "TOTP":
+        now = step(device, at)
+        earliest = max(0, first, now - policy.totp_steps_either_side)
+        return _matching(device, passcode, range(earliest, now + policy.totp_steps_either_side + 1)), None
+    following = None if counters.resync_at is None else counters.resync_at + 1
+    ahead = _matching(device, passcode, range(first, first + policy.hotp_look_ahead + 1))
+    beyond = range(first + policy.hotp_look_ahead + 1, first + policy.hotp_resynchronisation + 1)
+    near = _matching(device, passcode, beyond)
+    pair = None if following is None else _matching(device, passcode, range(following, following + 1))
+    return (ahead if pair is None else pair), near
+
+
+def _matching(device: Device, passcode: str, factors: range) -> int | None:
+    """The lowest of `factors` whose passcode this is.
+
+    Every one is compared, each in constant time, so that the time taken tells nothing of where a match was.
+    """
+    if len(passcode) != device.digits or not passcode.isascii() or not passcode.isdigit():
+        return None
+    found = [factor for factor in factors if hmac.compare_digest(current(device, factor), passcode)]
+    return found[0] if found else None
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a time without an offset can't be judged")
+    return moment

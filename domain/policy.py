@@ -1,0 +1,50 @@
+"""Every figure of the rules, once. A journey keeps the policy that it started with."""
+
+from datetime import date, time
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.address import Address
+
+Days = Annotated[int, Field(ge=1, le=3650)]
+
+
+class Policy(BaseModel):
+    """Defaults of `rules.md`; each is set by `TOKENS_POLICY__<NAME>` without touching code."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Requesting
+    queue_alert_business_days: Days = 1
+
+    # Shipping
+    carrier_time_zone: str = "America/New_York"
+    carrier_cutoff: time = time(17, 0)
+    carrier_opens: time = time(9, 0)
+    carrier_closed: tuple[date, ...] = ()
+    """Days on which the carrier does not work beside its own holidays (storms, strikes)."""
+    delivery_first_day: Days = 3
+    delivery_last_day: Days = 5
+    lost_in_transit_day: Days = 10
+
+    # Activation
+    link_validity_days: Days = 14
+    reminder_days: tuple[Days, ...] = (3, 7, 13)
+    never_activated_days: Days = 30
+    hotp_look_ahead: Annotated[int, Field(ge=0, le=100)] = 10
+    hotp_resynchronisation: Annotated[int, Field(ge=1, le=1000)] = 100
+    totp_steps_either_side: Annotated[int, Field(ge=0, le=10)] = 1
+    throttle_from_failure: Annotated[int, Field(ge=1)] = 3
+    throttle_seconds_per_failure: Annotated[int, Field(ge=1)] = 5
+    lock_after_failures: Annotated[int, Field(ge=1, le=100)] = 10
+
+    # Surescripts
+    sync_poll_seconds: Annotated[int, Field(ge=1)] = 60
+    sync_promise_minutes: Annotated[int, Field(ge=1)] = 60
+    sync_slow_poll_minutes: Annotated[int, Field(ge=1)] = 15
+
+    # Ending
+    return_address: Address = Address(
+        name="RXNT", street1="1449 Whitehall Road", city="Annapolis", state="MD", postal_code="21409"
+    )

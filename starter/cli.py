@@ -1,0 +1,29 @@
+"""The `tokens` command."""
+
+import typer
+
+from starter.commands import journeys, system
+
+app = typer.Typer(
+    help="EPCS tokens: request, process, ship, activate, deactivate. Start with `tokens up` or `tokens demo`.\n\n"
+    "Exit codes: 0 done, 1 refused (one sentence says why), 2 bad usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(system.app)
+app.add_typer(journeys.app)
+app.add_typer(journeys.simulate, name="simulate")
+app.add_typer(system.audit, name="audit")
+app.add_typer(system.db, name="db")
+app.add_typer(system.mail, name="mail")
+
+
+def main() -> None:
+    """The console command's entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

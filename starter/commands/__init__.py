@@ -1,0 +1,1 @@
+"""The `tokens` commands, by what they are about."""

@@ -1,0 +1,388 @@
+"""Commands that start journeys and send them messages."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import select
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from connection import TASK_QUEUE
+from database.tables import JourneyRow
+from domain.reasons import DeactivationReason
+from domain.status import Kind, Status
+from starter import target
+from starter.output import Json, Refusal, command, out, show_json, table, when
+from workflows.details import summary
+
+app = typer.Typer()
+
+Journey = Annotated[str, typer.Argument(help="The journey's id, such as token-hard-4f1c2ab8; see `tokens list`.")]
+By = Annotated[str | None, typer.Option(help="Who does this; stands in the audit trail.")]
+Email = Annotated[str | None, typer.Option(help="Left out: the account's.")]
+Name = Annotated[str | None, typer.Option(help="Name on the parcel; an address is given whole or not at all.")]
+Street1 = Annotated[str | None, typer.Option("--street1")]
+Street2 = Annotated[str | None, typer.Option("--street2")]
+City = Annotated[str | None, typer.Option("--city")]
+State = Annotated[str | None, typer.Option("--state", help="Two letters.")]
+Zip = Annotated[str | None, typer.Option("--postal-code", help="ZIP or ZIP+4.")]
+
+
+def _address(**parts: str | None) -> dict[str, str] | None:
+    given = {name: part for name, part in parts.items() if part is not None}
+    if given and not {"name", "street1", "city", "state", "postal_code"} <= given.keys():
+        raise typer.BadParameter("an address needs --name, --street1, --city, --state and --postal-code together")
+    return given or None
+
+
+def _body(**fields: Any) -> dict[str, Any]:
+    return {name: field for name, field in fields.items() if field is not None}
+
+
+@app.command()
+@command
+async def request(
+    prescriber_id: Annotated[str, typer.Argument(help="Who the token is for, such as P-1001.")],
+    kind: Annotated[str, typer.Option(help="hard (a device, mailed), soft (an app) or both.")] = "hard",
+    email: Email = None,
+    name: Name = None,
+    street1: Street1 = None,
+    street2: Street2 = None,
+    city: City = None,
+    state: State = None,
+    postal_code: Zip = None,
+    by: By = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Makes the command safe to repeat: the same id makes one request.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Request a token. Email and address are the account's unless given."""
+    if kind not in (*Kind, "both"):
+        raise typer.BadParameter("say hard, soft or both", param_hint="--kind")
+    address = _address(name=name, street1=street1, street2=street2, city=city, state=state, postal_code=postal_code)
+    request_id = request_id or uuid.uuid4().hex[:12]
+    async with target.temporal(target.settings_in_use()) as client:
+        made = []
+        for each in list(Kind) if kind == "both" else [Kind(kind)]:
+            body = _body(
+                prescriber_id=prescriber_id,
+                kind=each.value,
+                email=email,
+                shipping_address=address if each is Kind.HARD else None,
+                requested_by=by,
+            )
+            journey_id = f"token-{each}-{request_id}"
+            await start(client, journey_id, body)
+            made.append({"journey_id": journey_id, "kind": each.value, "status": Status.REQUESTED.value})
+            if not json:
+                out.print(f"Requested: [bold]{journey_id}[/]. It waits in the processing queue (`tokens queue`).")
+        if json:
+            show_json(made if kind == "both" else made[0])
+
+
+async def start(client: Client, journey_id: str, body: dict[str, Any]) -> None:
+    """Starts a journey and returns when it is admitted. Started again under the same id it is left as it is. Raises
+    Refusal with the journey's own sentence."""
+    try:
+        handle = await client.start_workflow(
+            "TokenJourney",
+            body,
+            id=journey_id,
+            task_queue=TASK_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary=summary(Kind(body["kind"]), body["prescriber_id"]),
+        )
+    except WorkflowAlreadyStartedError:
+        return
+    ended = asyncio.create_task(handle.result())
+    admitted = asyncio.create_task(_admitted(handle))
+    await asyncio.wait({ended, admitted}, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+    if ended.done() and (fault := ended.exception()):
+        cause = fault.cause if isinstance(fault, WorkflowFailureError) else None
+        raise Refusal(cause.message if isinstance(cause, ApplicationError) else str(fault))
+    if not admitted.done():
+        raise Refusal(
+            f"{journey_id} was started, but no worker has taken it up; it goes on when one runs (`tokens show`)."
+        )
+    ended.cancel()
+
+
+async def _admitted(handle: WorkflowHandle[Any, Any]) -> None:
+    while True:
+        try:
+            if (await handle.query("status"))["timeline"]:
+                return
+        except RPCError as fault:
+            if fault.status is not RPCStatusCode.FAILED_PRECONDITION:
+                raise
+        await asyncio.sleep(0.05)
+
+
+async def send(journey_id: str, name: str, body: dict[str, Any], said: str, json: bool) -> None:
+    """Sends an update and says what came of it."""
+    async with target.temporal(target.settings_in_use()) as client:
+        outcome = await client.get_workflow_handle(journey_id).execute_update(name, body)
+    if json:
+        show_json(outcome)
+    else:
+        out.print(f"{said} [bold]{journey_id}[/] is {outcome['status']}.")
+
+
+@app.command()
+@command
+async def edit(
+    journey_id: Journey,
+    email: Email = None,
+    name: Name = None,
+    street1: Street1 = None,
+    street2: Street2 = None,
+    city: City = None,
+    state: State = None,
+    postal_code: Zip = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Change email or address of a request that is not processed yet."""
+    address = _address(name=name, street1=street1, street2=street2, city=city, state=state, postal_code=postal_code)
+    await send(journey_id, "edit", _body(email=email, shipping_address=address, by=by), "Edited.", json)
+
+
+@app.command()
+@command
+async def cancel(
+    journey_id: Journey,
+    reason: Annotated[str | None, typer.Option(help="Why; shown in the record.")] = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Cancel a request, until its token is active."""
+    await send(journey_id, "cancel", _body(reason=reason, by=by), "Cancelled.", json)
+
+
+@app.command()
+@command
+async def process(
+    journey_id: Journey,
+    operator: Annotated[str, typer.Option(help="Who has processed it.", envvar="USER")] = "operator",
+    serial: Annotated[str | None, typer.Option(help="The serial scanned; left out: the next in stock.")] = None,
+    json: Json = False,
+) -> None:
+    """Say that a request has been processed."""
+    await send(journey_id, "process", _body(operator=operator, serial_number=serial), "Processed.", json)
+
+
+@app.command()
+@command
+async def resend(journey_id: Journey, by: By = None, json: Json = False) -> None:
+    """Send a fresh activation link; the older ones end."""
+    await send(journey_id, "resend_activation", _body(by=by), "A fresh link is on its way.", json)
+
+
+@app.command()
+@command
+async def deactivate(
+    journey_id: Journey,
+    reason: Annotated[DeactivationReason | None, typer.Option(help="Needed for a hard token.")] = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Deactivating can't be undone.")] = False,
+    in_possession: Annotated[bool, typer.Option("--in-possession", help="The hard token is still in hand.")] = False,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Deactivate an active token."""
+    body = _body(reason=reason, confirmed=confirm, in_possession=in_possession, by=by)
+    await send(journey_id, "deactivate", body, "Deactivated.", json)
+
+
+@app.command()
+@command
+async def enroll(
+    journey_id: Journey,
+    serial: Annotated[str | None, typer.Option(help="Hard: on the back, below the bar code.")] = None,
+    passcode: Annotated[str | None, typer.Option(help="Hard: six digits, from the button.")] = None,
+    name: Annotated[str | None, typer.Option(help="Soft: what to call the token.")] = None,
+    pin: Annotated[str | None, typer.Option(help="Soft: four digits. Left out: asked for, unseen.")] = None,
+    device: Annotated[str | None, typer.Option(help="Soft: fingerprint of the device that the app is on.")] = None,
+    json: Json = False,
+) -> None:
+    """Enrol a token: a hard one by serial and passcode, a soft one by name and PIN."""
+    if (serial is None) == (name is None):
+        raise typer.BadParameter("give --serial and --passcode for a hard token, or --name for a soft one")
+    if serial is not None:
+        if passcode is None:
+            passcode = typer.prompt("Passcode")
+        body = {"serial_number": serial, "passcode": passcode}
+        await send(journey_id, "enroll_hard", body, "Enrolled.", json)
+        return
+    reference, uri = await store_pin(journey_id, pin or typer.prompt("PIN", hide_input=True), device)
+    async with target.temporal(target.settings_in_use()) as client:
+        body = {"token_name": name, "enrollment_ref": reference}
+        outcome = await client.get_workflow_handle(journey_id).execute_update("enroll_soft", body)
+    if json:
+        show_json({**outcome, "provisioning_uri": uri})
+    else:
+        out.print(f"Enrolled. [bold]{journey_id}[/] is {outcome['status']}. For the app, shown once:")
+        out.print(uri, markup=False, soft_wrap=True)
+
+
+async def store_pin(journey_id: str, pin: str, device: str | None) -> tuple[str, str]:
+    """Keeps the PIN's hash; the reference and the app's provisioning URI. Raises Refusal."""
+    from starter import soft_enrollment
+
+    settings = target.settings_in_use()
+    with target.database(settings) as sessions:
+        try:
+            stored = soft_enrollment.store(
+                sessions,
+                target.seal_of(settings),
+                settings.pin_pepper.get_secret_value(),
+                journey_id=journey_id,
+                pin=pin,
+                device=device,
+                at=datetime.now(UTC),
+            )
+        except soft_enrollment.NotStored as refusal:
+            raise Refusal(str(refusal)) from None
+    return stored.enrollment_ref, stored.provisioning_uri
+
+
+@app.command()
+@command
+async def show(journey_id: Journey, json: Json = False) -> None:
+    """What a journey says of itself: status, promises, what happened, what may be done next."""
+    async with target.temporal(target.settings_in_use()) as client:
+        snapshot = await client.get_workflow_handle(journey_id).query("status")
+    if json:
+        show_json(snapshot)
+        return
+    out.print(f"[bold]{journey_id}[/]: {snapshot['kind']} token for {snapshot['prescriber_id']}, {snapshot['status']}")
+    for name in ("serial_number", "tracking_number", "replaces", "replaced_by", "needs_attention"):
+        if snapshot[name]:
+            out.print(f"  {name.replace('_', ' ')}: {snapshot[name]}", markup=False)
+    promised = table("Promised", "due", "met", "")
+    for promise in snapshot["promises"]:
+        promised.add_row(promise["what"], when(promise["due"]), when(promise["met_at"]), promise["broken"] or "")
+    out.print(promised)
+    happened = table("When", "what happened", "by")
+    for line in snapshot["timeline"]:
+        happened.add_row(when(line["at"]), line["what"], line["by"] or "")
+    out.print(happened)
+    for refusal in snapshot["refused"]:
+        out.print(f"[yellow]refused[/] {when(refusal['at'])} {refusal['message']}: ", end="")
+        out.print(refusal["reason"], markup=False)
+    if snapshot["next"]:
+        out.print("Next: " + ", ".join(step["message"] for step in snapshot["next"]))
+
+
+@app.command("list")
+@command
+async def list_(
+    prescriber: Annotated[str | None, typer.Option(help="Only this prescriber's.")] = None,
+    status: Annotated[Status | None, typer.Option(case_sensitive=False)] = None,
+    kind: Annotated[Kind | None, typer.Option()] = None,
+    attention: Annotated[bool, typer.Option("--attention", help="Only those that need a person.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    json: Json = False,
+) -> None:
+    """Tokens and their statuses, newest request first."""
+    query = select(JourneyRow).order_by(JourneyRow.requested_at.desc()).limit(limit)
+    if prescriber:
+        query = query.where(JourneyRow.prescriber_id == prescriber)
+    if status:
+        query = query.where(JourneyRow.status == status)
+    if kind:
+        query = query.where(JourneyRow.kind == kind)
+    if attention:
+        query = query.where(JourneyRow.needs_attention.is_not(None))
+    _print_journeys(query, json)
+
+
+@app.command()
+@command
+async def queue(
+    kind: Annotated[Kind | None, typer.Option()] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    json: Json = False,
+) -> None:
+    """Requests that wait to be processed, oldest first."""
+    query = (
+        select(JourneyRow).where(JourneyRow.status == Status.REQUESTED).order_by(JourneyRow.requested_at).limit(limit)
+    )
+    if kind:
+        query = query.where(JourneyRow.kind == kind)
+    _print_journeys(query, json)
+
+
+def _print_journeys(query: Any, json: bool) -> None:
+    settings = target.settings_in_use()
+    with target.database(settings) as sessions, sessions() as session:
+        rows = list(session.scalars(query))
+    if json:
+        names = ("journey_id", "prescriber_id", "kind", "status", "serial_number", "tracking_number", "needs_attention")
+        moments = (
+            "requested_at",
+            "processed_at",
+            "shipped_at",
+            "delivered_at",
+            "active_at",
+            "ended_at",
+            "action_due_by",
+        )
+        show_json(
+            [
+                {name: getattr(row, name) for name in names}
+                | {name: at.isoformat() if (at := getattr(row, name)) else None for name in moments}
+                for row in rows
+            ]
+        )
+        return
+    listed = table("Journey", "prescriber", "kind", "status", "requested", "due", "")
+    for row in rows:
+        listed.add_row(
+            row.journey_id,
+            row.prescriber_id,
+            row.kind,
+            row.status,
+            when(row.requested_at),
+            when(row.action_due_by),
+            row.needs_attention or "",
+        )
+    out.print(listed if rows else "There are none.")
+
+
+simulate = typer.Typer(
+    help="Stand-ins for what a person holds in the hand, for the embedded stack.", no_args_is_help=True
+)
+
+
+@simulate.command()
+@command
+async def press(
+    serial: Annotated[str, typer.Argument(help="The device whose button is pressed.")],
+    times: Annotated[int, typer.Option(min=1, max=1000, help="Presses; the last passcode is shown.")] = 1,
+    at: Annotated[datetime | None, typer.Option(help="UTC; for tokens that go by time on a moved clock.")] = None,
+) -> None:
+    """Press a sample hard token's button and read its passcode."""
+    from simulators.devices import HardDevice
+
+    settings = target.settings_in_use()
+    print(HardDevice(serial, Path(settings.state)).press(times, at=(at or datetime.now(UTC)).replace(tzinfo=UTC)))
+
+
+@simulate.command("app")
+@command
+async def soft_app(
+    journey_id: Journey,
+    pin: Annotated[str, typer.Option(help="Four digits.")],
+    name: Annotated[str, typer.Option(help="What to call the token.")] = "My phone",
+    device: Annotated[str | None, typer.Option(help="Fingerprint of the device that the app is on.")] = None,
+) -> None:
+    """Choose a soft token's PIN, and print the JSON that `enroll_soft` takes."""
+    reference, _ = await store_pin(journey_id, pin, device)
+    show_json({"token_name": name, "enrollment_ref": reference})

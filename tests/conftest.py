@@ -1,0 +1,65 @@
+"""The test stack: one real Temporal server with time skipping, real SMTP, real HTTP simulators, a real database."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from starter.temporal_binary import ensure
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from connection import data_converter
+from settings import Settings
+from tests.stage import Stage, Theatre, time_skipping_flags
+from workflows.search_attributes import REGISTRY
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of the tests: their own state folder and keys, and nothing from the developer's environment."""
+    for name in [name for name in os.environ if name.startswith(("TOKENS_", "TEMPORAL_"))]:
+        if name != "TOKENS_TEMPORAL_BINARY":
+            del os.environ[name]
+    return Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        state=tmp_path_factory.mktemp("state"),
+        payload_keys={"test": secrets.token_hex(32)},  # type: ignore[dict-item]
+        seal_keys={"test": secrets.token_hex(32)},  # type: ignore[dict-item]
+        pin_pepper=secrets.token_hex(32),  # type: ignore[arg-type]
+        party_timeout_seconds=1.0,
+    )
+
+
+@pytest.fixture(scope="session")
+async def temporal(settings: Settings) -> AsyncIterator[Client]:
+    """A client of the one server that all tests share."""
+    found = await asyncio.to_thread(ensure, settings, print)
+    environment = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(found.path),
+        data_converter=data_converter(settings),
+        dev_server_extra_args=[
+            *time_skipping_flags(),
+            *(f"--search-attribute={name}={type_}" for name, type_ in REGISTRY.items()),
+        ],
+    )
+    async with environment:
+        yield environment.client
+
+
+@pytest.fixture(scope="session")
+def theatre(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    """The outside parties and a database with the sample data."""
+    with Theatre(settings, tmp_path_factory.mktemp("theatre")) as theatre, ThreadPoolExecutor(16) as threads:
+        theatre.threads = threads
+        yield theatre
+
+
+@pytest.fixture
+async def stage(temporal: Client, theatre: Theatre, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A fresh database, a fresh mailbox and a worker on a task queue of its own."""
+    async with Stage(temporal, theatre, tmp_path) as stage:
+        yield stage

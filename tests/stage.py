@@ -1,0 +1,314 @@
+"""What tests play on: `Theatre` (the outside parties, for the session), `Stage` (worker, database and mailbox of one test)
+and `Play` (one journey, moved by its own clock)."""
+
+import asyncio
+import shutil
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+import httpx
+from simulators.devices import HardDevice
+from simulators.mail import MailSink
+from simulators.serving import Serving
+from sqlalchemy import select
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import TimeSkipper, TimeSkippingConfig
+
+from connection import TASK_QUEUE
+from database import migrate
+from database.engine import Sessions
+from database.sealing import Seal
+from database.tables import TokenRow
+from settings import Settings
+from simulators import carrier, directory, vendor
+from starter import sample_data, soft_enrollment
+from worker import Dependencies, worker_for
+
+NEW_YORK = ZoneInfo("America/New_York")
+TUESDAY = datetime(2037, 3, 3, 10, 0, tzinfo=NEW_YORK)
+"""An ordinary morning. 2037 has the calendar of 2026, and is far enough ahead for the tests not to age."""
+_PATIENCE = 20
+
+
+def time_skipping_flags() -> list[str]:
+    """The dev server's flags for skipping without a second of real time for each."""
+    values = (
+        "frontend.WorkflowTimeSkippingEnabled=true",
+        'history.timerProcessorMaxTimeShift="1ms"',
+        "history.timerProcessorMaxPollRPS=1000",
+        'history.workflowIdReuseMinimalInterval="0s"',
+    )
+    return [part for value in values for part in ("--dynamic-config-value", value)]
+
+
+class Theatre(ExitStack):
+    """Vendor, carrier and directory as servers, and a migrated database with the sample data to copy from."""
+
+    threads: ThreadPoolExecutor
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        super().__init__()
+        self.settings = settings
+        self.vendor, self.carrier, self.directory = (
+            self.enter_context(Serving(module.app(folder / module.__name__))) for module in (vendor, carrier, directory)
+        )
+        self.database = folder / "template.db"
+        url = f"sqlite:///{self.database}"
+        migrate.upgrade(url)
+        with Dependencies(settings.model_copy(update={"database_url": url})) as dependencies:
+            sample_data.load(dependencies.sessions, seal_of(settings))
+            with dependencies.sessions() as session:
+                session.connection().exec_driver_sql("COMMIT")
+                session.connection().exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def urls(self) -> dict[str, str]:
+        return {"vendor": self.vendor.url, "carrier": self.carrier.url, "directory": self.directory.url}
+
+
+def seal_of(settings: Settings) -> Seal:
+    return Seal({key_id: key.get_secret_value() for key_id, key in settings.seal_keys.items()})
+
+
+class Stage:
+    """One test's worker, database, mailbox and task queue."""
+
+    def __init__(self, client: Client, theatre: Theatre, folder: Path) -> None:
+        self.client = client
+        self.theatre = theatre
+        self.folder = folder
+        self.task_queue = f"{TASK_QUEUE}-{uuid.uuid4().hex[:8]}"
+        self.skipper = TimeSkipper(
+            client,
+            config=TimeSkippingConfig(enabled=False, disable_propagation=True, max_session_skip_count=10_000),
+        )
+        self.http = httpx.Client(timeout=10)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        database = self.folder / "tokens.db"
+        shutil.copy(self.theatre.database, database)
+        self.mailbox = self._stack.enter_context(MailSink(self.folder / "mail"))
+        self.settings = self.theatre.settings.model_copy(
+            update={
+                "database_url": f"sqlite:///{database}",
+                "smtp_port": self.mailbox.port,
+                **{f"{name}_url": url for name, url in self.theatre.urls().items()},
+            }
+        )
+        self.seal = seal_of(self.settings)
+        self.dependencies = self._stack.enter_context(Dependencies(self.settings))
+        self._stack.callback(self.http.close)
+        self._stack.callback(self.clear_faults)
+        worker = worker_for(
+            self.client, self.dependencies, self.theatre.threads, task_queue=self.task_queue, max_cached_workflows=100
+        )
+        await self._stack.enter_async_context(worker)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def sessions(self) -> Sessions:
+        return self.dependencies.sessions
+
+    # The outside parties
+
+    def fault(self, party: str, **fault: Any) -> None:
+        """Switches a fault on at `vendor`, `carrier` or `directory`."""
+        self.http.put(f"{self.theatre.urls()[party]}/faults", json=fault).raise_for_status()
+
+    def clear_faults(self) -> None:
+        for url in self.theatre.urls().values():
+            self.http.delete(f"{url}/faults").raise_for_status()
+        self.polls_until_synced(3)
+
+    def polls_until_synced(self, polls: int | None) -> None:
+        """How often the directory is asked until it says that it has synced; None: never by itself."""
+        body = {"polls_until_synced": polls}
+        self.http.put(f"{self.theatre.urls()['directory']}/simulate/settings", json=body).raise_for_status()
+
+    def done(self, party: str, what: str, reference: str) -> list[Any]:
+        """What a party has on record for a journey, such as its shipments."""
+        answer = self.http.get(f"{self.theatre.urls()[party]}/v1/{what}", params={"reference": reference})
+        return answer.raise_for_status().json()
+
+    # Journeys
+
+    async def start(self, *bodies: Any, at: datetime = TUESDAY, journey_id: str | None = None) -> "Play":
+        """Starts a `TokenJourney` with whatever is given, on its own clock, at the moment `at`."""
+        journey_id = journey_id or f"token-{uuid.uuid4().hex[:12]}"
+        handle = await self.client.start_workflow(
+            "TokenJourney",
+            args=list(bodies),
+            id=journey_id,
+            task_queue=self.task_queue,
+            start_delay=at - datetime.now(UTC),
+        )
+        play = Play(self, handle, at)
+        await play.to(at + timedelta(milliseconds=50))
+        return play
+
+    async def request(
+        self, kind: str = "hard", prescriber_id: str = "P-1001", at: datetime = TUESDAY, **body: Any
+    ) -> "Play":
+        """A good request, already admitted."""
+        play = await self.start({"prescriber_id": prescriber_id, "kind": kind, **body}, at=at)
+        await play.status()
+        return play
+
+
+class Play:
+    """One journey and its own clock."""
+
+    def __init__(self, stage: Stage, handle: WorkflowHandle[Any, Any], start: datetime) -> None:
+        self.stage = stage
+        self.handle = handle
+        self.start = start
+
+    @property
+    def id(self) -> str:
+        return self.handle.id
+
+    # The clock
+
+    async def now(self) -> datetime:
+        return await self.stage.skipper.get_current_time(self.handle)
+
+    async def to(self, moment: datetime) -> None:
+        """Moves this journey's clock to `moment`; all that falls due by then is done when it returns."""
+        ahead = moment - await self.now()
+        assert ahead >= timedelta(0), f"{moment} is {-ahead} back"
+        arrived = await asyncio.wait_for(self.stage.skipper.fast_forward(self.handle, ahead), _PATIENCE)
+        assert arrived or (await self.handle.describe()).status.name != "RUNNING"  # type: ignore[union-attr]
+
+    async def wait(self, **ahead: float) -> None:
+        """Moves the clock by so many days, hours, minutes."""
+        await self.to(await self.now() + timedelta(**ahead))
+
+    # Messages
+
+    async def status(self) -> dict[str, Any]:
+        return await asyncio.wait_for(self.handle.query("status"), _PATIENCE)
+
+    async def update(self, name: str, *bodies: Any) -> dict[str, Any]:
+        return await asyncio.wait_for(self.handle.execute_update(name, args=list(bodies)), _PATIENCE)
+
+    async def signal(self, name: str, *bodies: Any) -> None:
+        await self.handle.signal(name, args=list(bodies))
+        await self.status()
+
+    async def refused(self, name: str, *bodies: Any) -> str:
+        """The sentence with which an update is refused."""
+        try:
+            await self.update(name, *bodies)
+        except WorkflowUpdateFailedError as error:
+            assert isinstance(error.cause, ApplicationError)
+            assert error.cause.type == "Refused"
+            return error.cause.message
+        raise AssertionError(f"{name} was not refused")
+
+    async def result(self) -> Any:
+        return await asyncio.wait_for(self.handle.result(), _PATIENCE)
+
+    async def failed(self) -> str:
+        """The sentence with which the journey failed."""
+        try:
+            await self.result()
+        except WorkflowFailureError as error:
+            assert isinstance(error.cause, ApplicationError)
+            return error.cause.message
+        raise AssertionError("the journey did not fail")
+
+    # The steps that many tests need
+
+    async def process(self, **body: Any) -> None:
+        """Processes the request and lets its label and emails happen."""
+        await self.update("process", {"operator": "Dana", **body})
+        await self.wait(seconds=5)
+
+    async def deliver(self) -> None:
+        """The carrier says that the parcel is there, now."""
+        await self.carrier("delivered", await self.now())
+        await self.wait(seconds=5)
+
+    async def carrier(self, status: str, at: datetime, **body: Any) -> None:
+        number = (await self.status())["tracking_number"]
+        event = {"tracking_number": number, "status": status, "occurred_at": at.isoformat()}
+        await self.signal("carrier_event", {**event, **body})
+
+    async def enroll(self) -> None:
+        """Enrols as the prescriber would: with the device in hand, or the app and a PIN."""
+        snapshot = await self.status()
+        if snapshot["kind"] == "hard":
+            serial = snapshot["serial_number"]
+            passcode = self.device(serial).press(at=await self.now())
+            await self.update("enroll_hard", {"serial_number": serial, "passcode": passcode})
+        else:
+            await self.update("enroll_soft", {"token_name": "My phone", "enrollment_ref": await self.soft_ref()})
+
+    def device(self, serial: str) -> HardDevice:
+        return HardDevice(serial, self.stage.folder)
+
+    async def soft_ref(self, pin: str = "2580") -> str:
+        stored = soft_enrollment.store(
+            self.stage.sessions,
+            self.stage.seal,
+            self.stage.settings.pin_pepper.get_secret_value(),
+            journey_id=self.id,
+            pin=pin,
+            device=None,
+            at=await self.now(),
+        )
+        return stored.enrollment_ref
+
+    async def reach(self, status: str) -> None:
+        """Brings a fresh request to `status` by the ordinary way."""
+        steps = {"hard": ["Shipped", "Delivered", "Syncing", "Active"], "soft": ["Processed", "Syncing", "Active"]}
+        if status == "Requested":
+            return
+        if status == "Cancelled":
+            await self.update("cancel", {})
+            return
+        await self.process()
+        kind = (await self.status())["kind"]
+        order = steps[kind]
+        if status == order[0]:
+            return
+        if kind == "hard":
+            await self.deliver()
+            if status == "Delivered":
+                return
+        if status == "Syncing":
+            self.stage.polls_until_synced(None)
+        await self.enroll()
+        if status == "Syncing":
+            await self.wait(seconds=5)
+            return
+        await self.wait(minutes=10)
+        if status == "Deactivated":
+            await self.update("deactivate", {"confirmed": True, "reason": "faulty"})
+        assert (await self.status())["status"] == status
+
+    # What came of it
+
+    def emails(self) -> list[EmailMessage]:
+        """This journey's emails, in the order in which they came."""
+        return [message for message in self.stage.mailbox.messages() if self.id in message.as_string()]
+
+    def letters(self) -> list[str]:
+        return [message["X-Token-Letter"] for message in self.stage.mailbox.messages()]
+
+    def token(self) -> TokenRow | None:
+        with self.stage.sessions() as session:
+            return session.scalars(select(TokenRow).where(TokenRow.journey_id == self.id)).first()

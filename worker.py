@@ -1,0 +1,126 @@
+"""Builds the dependencies once and runs the worker process: `python -m worker`."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.calendar import Calendar
+from activities.carrier import Carrier
+from activities.directory import Directory
+from activities.enrollment import Enrollment
+from activities.mail import Mail, Route
+from activities.party import Party
+from activities.records import Records
+from activities.stock import Stock
+from activities.vendor import Vendor
+from connection import TASK_QUEUE, connect
+from database.engine import engine_of, sessions_of
+from database.sealing import Seal
+from settings import Settings
+from workflows.token_journey import TokenJourney
+
+WORKFLOWS = [TokenJourney]
+
+SANDBOX = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules(
+        "activities", "database", "domain", "pydantic", "pydantic_core", "workflows.messages"
+    )
+)
+"""The sandbox guards the workflows' own modules against clocks, randomness and files; what they only refer to, or share as
+types with activities and converter, is not loaded a second time. Every test runs in it."""
+_THREADS = 32
+
+
+class Dependencies(ExitStack):
+    """What the activities are given, built from the settings; closed with `with`."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        engine = engine_of(settings.url_of_database)
+        self.callback(engine.dispose)
+        self.sessions = sessions_of(engine)
+        seal = Seal({key_id: key.get_secret_value() for key_id, key in settings.seal_keys.items()})
+        vendor, carrier, directory = (
+            self._party("the vendor", settings.vendor_url, settings),
+            self._party("the carrier", settings.carrier_url, settings),
+            self._party("Surescripts", settings.directory_url, settings),
+        )
+        stock = Stock(self.sessions)
+        records = Records(self.sessions, settings.policy)
+        mail = Mail(self.sessions, seal, route(settings))
+        enrollment = Enrollment(self.sessions, seal)
+        calendar = Calendar()
+        parties = (Vendor(vendor), Carrier(carrier), Directory(directory))
+        self.activities: list[Callable[..., Any]] = [
+            getattr(owner, name)
+            for owner in (*parties, stock, records, mail, enrollment, calendar)
+            for name in dir(owner)
+            if hasattr(getattr(owner, name), "__temporal_activity_definition")
+        ]
+
+    def _party(self, name: str, url: str, settings: Settings) -> Party:
+        party = Party(name, url, settings.party_timeout_seconds)
+        self.callback(party.close)
+        return party
+
+
+def route(settings: Settings) -> Route:
+    """Where mail goes, by the settings."""
+    return Route(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=settings.mail_from,
+        vendor_sender=settings.vendor_mail_from,
+        team=settings.team_email,
+        message_id_domain=settings.message_id_domain,
+        public_url=settings.public_base,
+        journey_url=settings.journey_url,
+        carrier_name=settings.carrier_name,
+        return_address=settings.policy.return_address,
+    )
+
+
+def worker_for(
+    client: Client,
+    dependencies: Dependencies,
+    threads: ThreadPoolExecutor,
+    task_queue: str = TASK_QUEUE,
+    **options: Any,
+) -> Worker:
+    """A worker for all workflows and activities."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=WORKFLOWS,
+        activities=dependencies.activities,
+        activity_executor=threads,
+        **{"workflow_runner": SANDBOX, **options},
+    )
+
+
+async def main(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT, then lets what is in flight finish."""
+    client = await connect(settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with Dependencies(settings) as dependencies, ThreadPoolExecutor(_THREADS) as threads:
+        # In production the sandbox would cost a quarter of the CPU and 90 KB of memory a journey.
+        async with worker_for(client, dependencies, threads, workflow_runner=UnsandboxedWorkflowRunner()):
+            print(f"ready worker on {TASK_QUEUE}", flush=True)
+            await stop.wait()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(Settings()))
+    except ValueError as fault:
+        sys.exit(f"The worker can't start: {fault}.")

@@ -1,0 +1,59 @@
+"""How journeys call activities: timeouts and retry policies, each once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+
+A = TypeVar("A")
+
+UNTIL_DONE = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=5)
+)
+"""A party that is down is asked for as long as it takes; refusals are non-retryable by their own flag."""
+
+ATTEMPT = timedelta(seconds=30)
+"""Longer than any party's own timeout; short, because a killed worker's attempt waits it out."""
+
+
+def polling(every: timedelta) -> RetryPolicy:
+    """Asks at an even pace; each question is a retry, which keeps the polling out of the history."""
+    return RetryPolicy(initial_interval=every, backoff_coefficient=1, maximum_interval=every)
+
+
+async def local(method: Callable[[Any, Any], A], body: Any, *, summary: str) -> A:
+    """A short step on our own database or in memory, as a local activity: a third of a regular one's cost."""
+    return await workflow.execute_local_activity_method(
+        method, body, start_to_close_timeout=ATTEMPT, retry_policy=UNTIL_DONE, summary=summary
+    )
+
+
+async def remote(
+    method: Callable[[Any, Any], A],
+    body: Any,
+    *,
+    summary: str,
+    retry_policy: RetryPolicy = UNTIL_DONE,
+    within: timedelta | None = None,
+) -> A:
+    """A step at an outside party. `within` bounds all its attempts together; without it they go on.
+
+    A cancelled stage waits for the attempt in flight: what it does at the party must be known before it is undone.
+    """
+    return await workflow.execute_activity_method(
+        method,
+        body,
+        start_to_close_timeout=ATTEMPT,
+        schedule_to_close_timeout=within,
+        retry_policy=retry_policy,
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=summary,
+    )
+
+
+def failure_of(error: ActivityError) -> ApplicationError | None:
+    """The application's own failure inside an activity's error, if that is what ended it."""
+    return error.cause if isinstance(error.cause, ApplicationError) else None

@@ -1,0 +1,279 @@
+"""What travels between people, upstream systems and journeys: one JSON object each way."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from temporalio.api.common.v1 import Payload
+from temporalio.exceptions import ApplicationError
+
+from domain.address import Address
+from domain.journey import Happening, Journey, Promise, Refusal
+from domain.reasons import DeactivationReason
+from domain.status import Kind, Status
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+Identifier = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"),
+]
+
+
+class Refused(ApplicationError):
+    """A business refusal: one plain sentence; never retried."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, type="Refused", non_retryable=True)
+
+
+class Body(BaseModel):
+    """What every body has in common: nothing unknown is taken silently."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    example: ClassVar[dict[str, Any]] = {}
+    """What to paste, for details, snapshots and refusals."""
+
+
+class TokenRequest(Body):
+    """Starts `TokenJourney`. Email and address default to the account's."""
+
+    prescriber_id: Identifier
+    kind: Kind
+    email: Text | None = None
+    shipping_address: Address | None = None
+    replaces: Identifier | None = None
+    requested_by: Text | None = None
+    carried: Journey | None = None
+    """Only continue-as-new sets this: the journey as it stood."""
+
+    example: ClassVar[dict[str, Any]] = {"prescriber_id": "P-1001", "kind": "hard"}
+
+
+class Edit(Body):
+    email: Text | None = None
+    shipping_address: Address | None = None
+    by: Text | None = None
+
+    example: ClassVar[dict[str, Any]] = {"email": "new.address@example.com", "by": "your name"}
+
+
+class Cancel(Body):
+    reason: Note | None = None
+    by: Text | None = None
+
+    example: ClassVar[dict[str, Any]] = {"reason": "no longer wanted", "by": "your name"}
+
+
+class Process(Body):
+    operator: Text
+    serial_number: Identifier | None = None
+
+    example: ClassVar[dict[str, Any]] = {"operator": "your name"}
+
+
+class CarrierEvent(Body):
+    tracking_number: Identifier
+    status: Literal["pre_transit", "in_transit", "out_for_delivery", "delivered", "failure", "returned"]
+    occurred_at: AwareDatetime
+    detail: Note | None = None
+
+    example: ClassVar[dict[str, Any]] = {
+        "tracking_number": "the parcel's",
+        "status": "delivered",
+        "occurred_at": "2026-11-24T15:04:00Z",
+    }
+
+
+class EnrollHard(Body):
+    serial_number: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    passcode: Annotated[str, StringConstraints(min_length=1, max_length=16)] = Field(repr=False)
+    link_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the emailed link that led here; it must be this journey's and valid. A page sets it."""
+
+    example: ClassVar[dict[str, Any]] = {"serial_number": "on the back, below the bar code", "passcode": "six digits"}
+
+
+class EnrollSoft(Body):
+    token_name: Text
+    enrollment_ref: Identifier
+    link_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    example: ClassVar[dict[str, Any]] = {"token_name": "My phone", "enrollment_ref": "from `tokens simulate app`"}
+
+
+class Resend(Body):
+    by: Text | None = None
+
+    example: ClassVar[dict[str, Any]] = {"by": "your name"}
+
+
+class Deactivate(Body):
+    reason: DeactivationReason | None = None
+    confirmed: bool = False
+    in_possession: bool = False
+    by: Text | None = None
+
+    example: ClassVar[dict[str, Any]] = {
+        "reason": "no_longer_needed",
+        "confirmed": True,
+        "in_possession": True,
+        "by": "your name",
+    }
+
+
+BODIES: dict[str, type[Body]] = {
+    "edit": Edit,
+    "process": Process,
+    "cancel": Cancel,
+    "carrier_event": CarrierEvent,
+    "resend_activation": Resend,
+    "enroll_hard": EnrollHard,
+    "enroll_soft": EnrollSoft,
+    "deactivate": Deactivate,
+}
+"""The messages of `TokenJourney` and what each takes."""
+
+DESCRIPTIONS: dict[str, str] = {
+    "edit": "Change email or shipping address, until the request is processed",
+    "process": "The request has been processed: take the next token in stock, or the serial that was scanned",
+    "cancel": "Cancel the request, until the token is active",
+    "carrier_event": "What the carrier says of the parcel",
+    "resend_activation": "Send a fresh activation link and end the older ones",
+    "enroll_hard": "Enrol a hard token by its serial number and a passcode",
+    "enroll_soft": "Enrol a soft token by its name; the PIN was stored before and is named by its reference",
+    "deactivate": "Deactivate an active token; a hard one needs a reason",
+}
+
+
+def example(name: str, journey: Journey) -> dict[str, Any]:
+    """The JSON to paste for the message `name`, with this journey's own numbers in it."""
+    body = dict(BODIES[name].example)
+    if name == "deactivate" and journey.kind is Kind.SOFT:
+        body = {"confirmed": True, "by": "your name"}
+    for field, value in (("tracking_number", journey.tracking_number), ("serial_number", journey.serial_number)):
+        if field in body and value and name == "carrier_event":
+            body[field] = value
+    return body
+
+
+class Outcome(BaseModel):
+    """The answer to an accepted update, and the result of a journey that has ended."""
+
+    journey_id: str
+    status: Status
+    detail: str | None = None
+
+
+class Next(BaseModel):
+    """A message that is accepted now, with the JSON to paste."""
+
+    message: str
+    example: dict[str, Any]
+
+
+class Snapshot(BaseModel):
+    """The answer to the `status` query. Holds no name, email or address. Times are UTC."""
+
+    journey_id: str
+    prescriber_id: str
+    kind: Kind
+    status: Status
+    serial_number: str | None = None
+    tracking_number: str | None = None
+    replaces: str | None = None
+    replaced_by: str | None = None
+    needs_attention: str | None = None
+    promises: list[Promise]
+    timeline: list[Happening]
+    refused: list[Refusal]
+    next: list[Next]
+
+
+class Unreadable(BaseModel):
+    """Stands for a payload that nobody can read."""
+
+    reason: str
+
+    _MARK: ClassVar[str] = "__unreadable__"
+
+    @classmethod
+    def payload(cls, reason: str) -> Payload:
+        """The marker as a payload, for the codec."""
+        return Payload(metadata={"encoding": b"json/plain"}, data=json.dumps({cls._MARK: reason}).encode())
+
+    @classmethod
+    def recognised(cls, value: Any) -> Any:
+        """The marker back from what the converter made of it; anything else unchanged."""
+        if isinstance(value, Mapping) and value.keys() == {cls._MARK}:
+            return cls(reason=str(value[cls._MARK]))
+        return value
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+B = TypeVar("B", bound=Body)
+
+
+def read(body: type[B], bodies: tuple[Any, ...], name: str) -> B:
+    """The one object in `bodies` as a `body`. Raises Refused with what is wrong, why, and what to send instead.
+
+    The sentence names fields, never what stood in them: it is shown and kept in places where that may not stand.
+    """
+    instead = f"send one JSON object such as {json.dumps(body.example)}"
+    if len(bodies) > 1:
+        raise Refused(f"`{name}` takes one JSON object, and {len(bodies)} payloads came; {instead}.")
+    value = bodies[0] if bodies else None
+    if isinstance(value, body):
+        return value
+    if value is None:
+        value = {}
+    if isinstance(value, Unreadable):
+        raise Refused(f"`{name}` could not be read: {value.reason}; {instead}.")
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if not isinstance(value, dict):
+        raise Refused(f"`{name}` takes a JSON object, and {_shape(value)} came; {instead}.")
+    try:
+        return body.model_validate(value)
+    except ValidationError as fault:
+        # The input is left out on purpose: it may hold a passcode or an address.
+        problems = fault.errors(include_url=False, include_input=False, include_context=True)
+        said = "; ".join(_problem(body, problem) for problem in problems[:4])
+        raise Refused(f"`{name}` was not taken: {said}; {instead}.") from None
+
+
+def _shape(value: Any) -> str:
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case bytes():
+            return "bytes that are not JSON"
+        case list():
+            return "a list"
+        case _:
+            return "something else"
+
+
+def _problem(body: type[Body], problem: Any) -> str:
+    field = ".".join(str(part) for part in problem["loc"])
+    named = f"`{field}`" if len(field) <= 60 and field.replace(".", "").replace("_", "").isalnum() else "a field"
+    match problem["type"]:
+        case "missing":
+            return f"{named} is missing"
+        case "extra_forbidden":
+            known = ", ".join(key for key in body.model_fields if key != "carried")
+            return f"{named} is not known (known are {known})"
+        case "enum" | "literal_error":
+            return f"{named} must be {problem['ctx']['expected']}"
+        case "string_pattern_mismatch":
+            return f"{named} has characters that don't belong there"
+        case _:
+            return f"{named}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"

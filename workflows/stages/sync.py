@@ -1,0 +1,75 @@
+"""Syncing: enrolled and linked; active once the Surescripts directory has it, which may take up to 60 minutes."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from activities.directory import Directory, DirectoryEntry
+from domain.status import Status
+from workflows import calls
+from workflows.stages import promises
+
+if TYPE_CHECKING:
+    from workflows.token_journey import TokenJourney
+
+LATE = "not synced with Surescripts within an hour"
+
+
+async def sync(journey: "TokenJourney") -> None:
+    """Returns when the token is active. After an hour team and prescriber are told, and the asking goes on."""
+    state = journey.state
+    assert state.enrolled_at
+    due = state.enrolled_at + timedelta(minutes=state.policy.sync_promise_minutes)
+    # A task of its own, so that the hour runs out on time even while the directory is down.
+    synced = asyncio.create_task(_synced(journey, due))
+    try:
+        if not await journey.until(synced.done, at=due, summary="synced within the hour?"):
+            _tell_late(journey)
+        await synced
+    finally:
+        synced.cancel()
+        await workflow.wait([synced])
+    now = journey.now()
+    state.enter(Status.ACTIVE, now, "synced with Surescripts; the token can sign")
+    state.keep(promises.ACTIVE, now)
+    state.settle(now, "Surescripts has synced")
+    state.post("active", now, step="active", facts={"active_at": now})
+
+
+async def _synced(journey: "TokenJourney", due: datetime) -> None:
+    policy = journey.state.policy
+    entry = DirectoryEntry(
+        journey_id=journey.state.journey_id, prescriber_id=journey.state.prescriber_id, kind=journey.state.kind
+    )
+    await journey.insist(Directory.enroll, entry, summary="Tell the Surescripts directory of the token")
+    first_hour = due - journey.now()
+    if first_hour > timedelta(0):
+        try:
+            await journey.insist(
+                Directory.await_sync,
+                entry.journey_id,
+                summary="Ask Surescripts each minute",
+                retry_policy=calls.polling(timedelta(seconds=policy.sync_poll_seconds)),
+                within=first_hour,
+            )
+        except ActivityError:
+            pass  # the hour is over without an answer; the asking goes on below, more slowly
+        else:
+            return
+    await journey.insist(
+        Directory.await_sync,
+        entry.journey_id,
+        summary="Ask Surescripts every quarter of an hour",
+        retry_policy=calls.polling(timedelta(minutes=policy.sync_slow_poll_minutes)),
+    )
+
+
+def _tell_late(journey: "TokenJourney") -> None:
+    now = journey.now()
+    journey.state.breach(promises.ACTIVE, LATE)
+    journey.state.attend(now, LATE)
+    journey.state.post("sync_late", now, step="sync_late", facts={"waiting_since": journey.state.enrolled_at})
+    journey.state.post("team_sync_late", now, step="team_sync_late", facts={"waiting_since": journey.state.enrolled_at})

@@ -1,0 +1,344 @@
+"""The messages of `TokenJourney`: each as a signal, an update, or both.
+
+All take `*bodies: Any`, so that whatever is pasted arrives: typed parameters would drop a bad signal in silence, and two
+payloads would fail the whole journey. A refused update is rejected by its validator and leaves nothing; a refused signal
+is kept with its reason.
+"""
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from activities.enrollment import Enrollment, HardAttempt, SoftAttempt, Verdict
+from activities.errors import REFUSED
+from activities.records import Contact, Records
+from activities.stock import Allocation, Stock
+from domain.journey import Journey
+from domain.reasons import HARD_REASONS
+from domain.status import Kind, Status, refusal
+from workflows import calls
+from workflows.messages import (
+    BODIES,
+    DESCRIPTIONS,
+    Body,
+    Cancel,
+    CarrierEvent,
+    Deactivate,
+    Edit,
+    EnrollHard,
+    EnrollSoft,
+    Outcome,
+    Process,
+    Refused,
+    Resend,
+    read,
+)
+from workflows.stages import promises
+
+ACTIVATION_EMAIL_WITHIN = timedelta(hours=1)
+OUT_OF_STOCK = "no hard token is in stock"
+
+
+class TokenMessages:
+    """The handlers. `TokenJourney` has the state and what the handlers lean on."""
+
+    state: Journey
+    admitted: bool
+    one_at_a_time: asyncio.Lock
+
+    def now(self) -> datetime:
+        raise NotImplementedError
+
+    async def recorded(self) -> None:
+        raise NotImplementedError
+
+    def alarm(self, reason: str, *, tell: bool = True) -> None:
+        raise NotImplementedError
+
+    # The two ways in
+
+    def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
+        """The message, if it is well formed and legal now. Raises Refused. Pure: validators call it."""
+        message = read(BODIES[name], bodies, name)
+        sentence = refusal(name, self.state.kind, self.state.status) or _unfit(message, self.state)
+        if sentence:
+            raise Refused(sentence)
+        return message
+
+    async def take(self, name: str, bodies: tuple[Any, ...]) -> None:
+        """A signal: what is refused changes nothing, and `answer` has kept it with its reason."""
+        with suppress(Refused):
+            await self.answer(name, bodies)
+
+    async def answer(self, name: str, bodies: tuple[Any, ...]) -> Outcome:
+        """An accepted message is done and answered. Raises Refused, after keeping the refusal."""
+        await workflow.wait_condition(lambda: self.admitted)
+        try:
+            # Asked again after the validator: another message may have come first.
+            message = self.check(name, bodies)
+            await getattr(self, f"on_{name}")(message)
+        except Refused as refused:
+            self.state.refuse(self.now(), name, refused.message, by=_sender(bodies))
+            raise
+        return Outcome(journey_id=self.state.journey_id, status=self.state.status)
+
+    # What each message does
+
+    async def on_edit(self, edit: Edit) -> None:
+        contact = Contact(email=edit.email, shipping_address=edit.shipping_address)
+        try:
+            contact = await calls.local(Records.check_contact, contact, summary="Check the new email or address")
+        except ActivityError as error:
+            raise _refused(error) from None
+        self.check("edit", (edit,))
+        changed = []
+        if contact.email and contact.email != self.state.email:
+            self.state.email = contact.email
+            changed.append("email")
+        if contact.shipping_address and contact.shipping_address != self.state.shipping_address:
+            self.state.shipping_address = contact.shipping_address
+            changed.append("shipping address")
+        if not changed:
+            raise Refused("Nothing was edited: email and shipping address are already as sent; send what is to change.")
+        now = self.now()
+        self.state.note(now, f"edited: {' and '.join(changed)}", by=edit.by, message="edit")
+        self.state.post("request_changed", now, facts={"changed": changed})
+
+    async def on_process(self, order: Process) -> None:
+        async with self.one_at_a_time:
+            self.check("process", (order,))
+            serial = None
+            if self.state.kind is Kind.HARD:
+                serial = await self._allocated(order)
+                self.check("process", (order,))  # cancelled meanwhile: the retiring stage releases the token
+            now = self.now()
+            self.state.serial_number = serial
+            self.state.enter(
+                Status.PROCESSED, now, f"processed{f', token {serial}' if serial else ''}", by=order.operator
+            )
+            self.state.keep(promises.PROCESSED, now)
+            self.state.promise(promises.ACTIVATION_EMAIL, now + ACTIVATION_EMAIL_WITHIN)
+            self.state.settle(now, "the request is processed")
+
+    async def _allocated(self, order: Process) -> str:
+        allocation = Allocation(journey_id=self.state.journey_id, serial_number=order.serial_number)
+        try:
+            serial = await calls.remote(Stock.allocate, allocation, summary="Take a token out of stock")
+        except ActivityError as error:
+            raise _refused(error) from None
+        if serial is None:
+            if self.state.needs_attention != OUT_OF_STOCK:
+                self.state.attend(self.now(), OUT_OF_STOCK)
+                self.state.post("team_out_of_stock", self.now())
+            raise Refused(
+                "The request can't be processed: no hard token is in stock; it stays queued, so take tokens in and process it again."
+            )
+        return serial
+
+    async def on_cancel(self, cancel: Cancel) -> None:
+        self.end_request(cancel.reason, by=cancel.by)
+
+    def end_request(self, reason: str | None, by: str | None) -> None:
+        """Ends the request; what was done for it is undone by the retiring stage."""
+        now = self.now()
+        self.state.enter(Status.CANCELLED, now, f"cancelled: {reason}" if reason else "cancelled", by=by)
+        letter = "cancelled_return" if self.state.kind is Kind.HARD and self.state.shipped else "request_cancelled"
+        self.state.post(letter, now, step="cancelled", facts={"reason": reason})
+
+    async def on_carrier_event(self, event: CarrierEvent) -> None:
+        state, now = self.state, self.now()
+        if event.tracking_number != state.tracking_number:
+            raise Refused(
+                "The carrier's event changes nothing: it is about another parcel than this journey's; check the number."
+            )
+        key = f"{event.status} {event.occurred_at.isoformat()}"
+        if key in state.carrier_events:
+            raise Refused("The carrier's event changes nothing: it has been taken before; send each event once.")
+        state.carrier_events = [*state.carrier_events[-49:], key]
+        match event.status:
+            case "delivered":
+                # A late report must not cost the carrier's promise; a wrong clock must not lead out of the journey.
+                delivered = min(max(event.occurred_at, state.shipped_at or now), now)
+                state.enter(Status.DELIVERED, now, "delivered, says the carrier", by="carrier")
+                state.delivered_at = delivered
+                state.keep(promises.DELIVERED, delivered)
+            case "failure" | "returned":
+                what = "could not be delivered" if event.status == "failure" else "is coming back to the sender"
+                self.alarm(f"the carrier says that the parcel {what}")
+            case _:
+                state.note(now, f"carrier: {event.status.replace('_', ' ')}", by="carrier", message="carrier_event")
+
+    async def on_enroll_hard(self, enrolment: EnrollHard) -> None:
+        async with self.one_at_a_time:
+            self.check("enroll_hard", (enrolment,))
+            attempt = HardAttempt(
+                journey_id=self.state.journey_id, at=self.now(), policy=self.state.policy, **enrolment.model_dump()
+            )
+            verdict = await calls.remote(Enrollment.verify_hard, attempt, summary="Judge serial number and passcode")
+            self.enrolled(verdict, "enroll_hard", enrolment, "enrolled by serial number and passcode")
+
+    async def on_enroll_soft(self, enrolment: EnrollSoft) -> None:
+        async with self.one_at_a_time:
+            self.check("enroll_soft", (enrolment,))
+            attempt = SoftAttempt(journey_id=self.state.journey_id, at=self.now(), **enrolment.model_dump())
+            try:
+                verdict = await calls.remote(Enrollment.link_soft, attempt, summary="Link the soft token")
+            except ActivityError as error:
+                raise _refused(error) from None
+            self.enrolled(verdict, "enroll_soft", enrolment, "enrolled by name and PIN")
+
+    def enrolled(self, verdict: Verdict, name: str, message: Body, what: str) -> None:
+        """Moves on to Syncing, unless the verdict or a cancellation meanwhile says no."""
+        if verdict.refusal:
+            raise Refused(verdict.refusal)
+        self.check(name, (message,))
+        now = self.now()
+        self.state.serial_number = verdict.serial_number
+        self.state.enter(Status.SYNCING, now, what)
+        self.state.keep(promises.DELIVERED, now)  # enrolment proves delivery
+
+    async def on_resend_activation(self, resend: Resend) -> None:
+        state, now = self.state, self.now()
+        valid_until = None
+        if state.kind is Kind.SOFT or state.status is Status.DELIVERED:
+            valid_until = now + timedelta(days=state.policy.link_validity_days)
+        state.note(now, "a fresh activation link is sent; older ones end", by=resend.by, message="resend_activation")
+        state.post(
+            "vendor_activation_hard" if state.kind is Kind.HARD else "vendor_download_soft",
+            now,
+            link=True,
+            link_valid_until=valid_until,
+            older_links="end",
+            facts={"renewed": True},
+        )
+
+    async def on_deactivate(self, order: Deactivate) -> None:
+        now = self.now()
+        self.state.in_possession = order.in_possession and self.state.kind is Kind.HARD
+        why = f"deactivated: {order.reason.replace('_', ' ')}" if order.reason else "deactivated"
+        self.state.enter(Status.DEACTIVATED, now, why, by=order.by)
+        self.state.post(
+            "deactivated",
+            now,
+            step="deactivated",
+            facts={"in_possession": self.state.in_possession, "reason": order.reason},
+        )
+        # Whoever has the answer relies on it: from here on our own records refuse the token.
+        await self.recorded()
+
+    # The names by which Temporal knows them
+
+    @workflow.signal(name="edit", description=DESCRIPTIONS["edit"])
+    async def edit_signal(self, *bodies: Any) -> None:
+        await self.take("edit", bodies)
+
+    @workflow.update(name="edit", description=DESCRIPTIONS["edit"])
+    async def edit(self, *bodies: Any) -> Outcome:
+        return await self.answer("edit", bodies)
+
+    @edit.validator
+    def _may_edit(self, *bodies: Any) -> None:
+        self.check("edit", bodies)
+
+    @workflow.signal(name="process", description=DESCRIPTIONS["process"])
+    async def process_signal(self, *bodies: Any) -> None:
+        await self.take("process", bodies)
+
+    @workflow.update(name="process", description=DESCRIPTIONS["process"])
+    async def process(self, *bodies: Any) -> Outcome:
+        return await self.answer("process", bodies)
+
+    @process.validator
+    def _may_process(self, *bodies: Any) -> None:
+        self.check("process", bodies)
+
+    @workflow.signal(name="cancel", description=DESCRIPTIONS["cancel"])
+    async def cancel_signal(self, *bodies: Any) -> None:
+        await self.take("cancel", bodies)
+
+    @workflow.update(name="cancel", description=DESCRIPTIONS["cancel"])
+    async def cancel(self, *bodies: Any) -> Outcome:
+        return await self.answer("cancel", bodies)
+
+    @cancel.validator
+    def _may_cancel(self, *bodies: Any) -> None:
+        self.check("cancel", bodies)
+
+    @workflow.signal(name="resend_activation", description=DESCRIPTIONS["resend_activation"])
+    async def resend_activation_signal(self, *bodies: Any) -> None:
+        await self.take("resend_activation", bodies)
+
+    @workflow.update(name="resend_activation", description=DESCRIPTIONS["resend_activation"])
+    async def resend_activation(self, *bodies: Any) -> Outcome:
+        return await self.answer("resend_activation", bodies)
+
+    @resend_activation.validator
+    def _may_resend_activation(self, *bodies: Any) -> None:
+        self.check("resend_activation", bodies)
+
+    @workflow.signal(name="deactivate", description=DESCRIPTIONS["deactivate"])
+    async def deactivate_signal(self, *bodies: Any) -> None:
+        await self.take("deactivate", bodies)
+
+    @workflow.update(name="deactivate", description=DESCRIPTIONS["deactivate"])
+    async def deactivate(self, *bodies: Any) -> Outcome:
+        return await self.answer("deactivate", bodies)
+
+    @deactivate.validator
+    def _may_deactivate(self, *bodies: Any) -> None:
+        self.check("deactivate", bodies)
+
+    @workflow.signal(name="carrier_event", description=DESCRIPTIONS["carrier_event"])
+    async def carrier_event_signal(self, *bodies: Any) -> None:
+        await self.take("carrier_event", bodies)
+
+    @workflow.update(name="enroll_hard", description=DESCRIPTIONS["enroll_hard"])
+    async def enroll_hard(self, *bodies: Any) -> Outcome:
+        return await self.answer("enroll_hard", bodies)
+
+    @enroll_hard.validator
+    def _may_enroll_hard(self, *bodies: Any) -> None:
+        self.check("enroll_hard", bodies)
+
+    @workflow.update(name="enroll_soft", description=DESCRIPTIONS["enroll_soft"])
+    async def enroll_soft(self, *bodies: Any) -> Outcome:
+        return await self.answer("enroll_soft", bodies)
+
+    @enroll_soft.validator
+    def _may_enroll_soft(self, *bodies: Any) -> None:
+        self.check("enroll_soft", bodies)
+
+
+def _unfit(message: Body, state: Journey) -> str | None:
+    """What is wrong with a well-formed message for this journey, as one sentence."""
+    match message:
+        case Edit() if message.email is None and message.shipping_address is None:
+            return "Nothing was edited: neither email nor shipping_address was sent; send what is to change."
+        case Edit() if message.shipping_address is not None and state.kind is Kind.SOFT:
+            return "The shipping address can't be edited: a soft token is not shipped; edit the email instead."
+        case Process() if message.serial_number is not None and state.kind is Kind.SOFT:
+            return "The request can't be processed with a serial number: a soft token has none in stock; leave it out."
+        case Deactivate() if not message.confirmed:
+            return 'The token was not deactivated: it must be confirmed, since it can\'t be undone; send "confirmed": true.'
+        case Deactivate() if state.kind is Kind.HARD and message.reason not in HARD_REASONS:
+            reasons = ", ".join(sorted(HARD_REASONS))
+            return f"The token was not deactivated: a hard token needs a reason; send one of {reasons}."
+        case _:
+            return None
+
+
+def _sender(bodies: tuple[Any, ...]) -> str | None:
+    """Who says to have sent it, if that can be read."""
+    if len(bodies) != 1 or not isinstance(bodies[0], dict):
+        return None
+    sender = bodies[0].get("by") or bodies[0].get("operator")
+    return sender[:200] if isinstance(sender, str) else None
+
+
+def _refused(error: ActivityError) -> Refused | ActivityError:
+    failure = calls.failure_of(error)
+    return Refused(failure.message) if failure and failure.type == REFUSED else error
