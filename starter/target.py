@@ -4,6 +4,8 @@ runs on `TOKENS_STATE`."""
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
 
 from temporalio.client import Client
 

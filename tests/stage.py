@@ -20,7 +20,6 @@ from simulators.serving import Serving
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from connection import TASK_QUEUE
 from database import migrate
@@ -30,6 +29,7 @@ from database.tables import TokenRow
 from settings import Settings
 from simulators import carrier, directory, vendor
 from starter import sample_data, soft_enrollment
+from starter.clock import Clock
 from worker import Dependencies, worker_for
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -85,10 +85,6 @@ class Stage:
         self.theatre = theatre
         self.folder = folder
         self.task_queue = f"{TASK_QUEUE}-{uuid.uuid4().hex[:8]}"
-        self.skipper = TimeSkipper(
-            client,
-            config=TimeSkippingConfig(enabled=False, disable_propagation=True, max_session_skip_count=10_000),
-        )
         self.http = httpx.Client(timeout=10)
         self._stack = AsyncExitStack()
 
@@ -175,6 +171,7 @@ class Play:
         self.stage = stage
         self.handle = handle
         self.start = start
+        self.clock = Clock(stage.client, handle, patience=_PATIENCE)
 
     @property
     def id(self) -> str:
@@ -183,14 +180,11 @@ class Play:
     # The clock
 
     async def now(self) -> datetime:
-        return await self.stage.skipper.get_current_time(self.handle)
+        return await self.clock.now()
 
     async def to(self, moment: datetime) -> None:
         """Moves this journey's clock to `moment`; all that falls due by then is done when it returns."""
-        ahead = moment - await self.now()
-        assert ahead >= timedelta(0), f"{moment} is {-ahead} back"
-        arrived = await asyncio.wait_for(self.stage.skipper.fast_forward(self.handle, ahead), _PATIENCE)
-        assert arrived or (await self.handle.describe()).status.name != "RUNNING"  # type: ignore[union-attr]
+        await self.clock.to(moment)
 
     async def wait(self, **ahead: float) -> None:
         """Moves the clock by so many days, hours, minutes."""
@@ -304,10 +298,11 @@ class Play:
 
     def emails(self) -> list[EmailMessage]:
         """This journey's emails, in the order in which they came."""
-        return [message for message in self.stage.mailbox.messages() if self.id in message.as_string()]
+        return [message for message in self.stage.mailbox.messages() if message["X-Token-Journey"] == self.id]
 
     def letters(self) -> list[str]:
-        return [message["X-Token-Letter"] for message in self.stage.mailbox.messages()]
+        """Their names."""
+        return [message["X-Token-Letter"] for message in self.emails()]
 
     def token(self) -> TokenRow | None:
         with self.stage.sessions() as session:

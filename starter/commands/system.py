@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 from settings import Settings
 from starter import keys, stack, target
+from starter.clock import Clock, Stuck
 from starter.output import Json, Refusal, command, err, out, show_json, table
 
 app = typer.Typer()
@@ -111,23 +111,13 @@ async def fast_forward(
     async with target.temporal(settings) as client:
         handle = client.get_workflow_handle(journey_id)
         await handle.query("status")
-        skipper = TimeSkipper(
-            client,
-            config=TimeSkippingConfig(enabled=False, disable_propagation=True, max_session_skip_count=10_000),
-        )
-        now = await skipper.get_current_time(handle)
-        ahead = _span(by) if by else to.replace(tzinfo=UTC) - now  # type: ignore[union-attr]
-        if ahead <= timedelta(0):
-            raise Refusal(
-                f"That is not ahead: this journey's clock says {now:%Y-%m-%d %H:%M} UTC; clocks go forward only."
-            )
+        clock = Clock(client, handle)
+        goal = to.replace(tzinfo=UTC) if to else await clock.now() + _span(by or "")
         try:
-            await asyncio.wait_for(skipper.fast_forward(handle, ahead), 60)
-        except TimeoutError:
-            raise Refusal(
-                "The clock stopped short: a party that is down, or a missing worker, holds this journey up; see the UI."
-            ) from None
-        now = await skipper.get_current_time(handle)
+            await clock.to(goal)
+        except (ValueError, Stuck) as fault:
+            raise Refusal(f"The clock was not moved to its goal: {fault}; see the journey in the UI.") from None
+        now = await clock.now()
     if json:
         show_json({"journey_id": journey_id, "now": now.isoformat()})
     else:
