@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
@@ -37,6 +38,8 @@ SANDBOX = SandboxedWorkflowRunner(
 """The sandbox guards the workflows' own modules against clocks, randomness and files; what they only refer to, or share as
 types with activities and converter, is not loaded a second time. Every test runs in it."""
 _THREADS = 32
+_DRAIN = timedelta(seconds=15)
+"""How long a worker that is told to end waits for the attempts in flight."""
 
 
 class Dependencies(ExitStack):
@@ -102,7 +105,7 @@ def worker_for(
         workflows=WORKFLOWS,
         activities=dependencies.activities,
         activity_executor=threads,
-        **{"workflow_runner": SANDBOX, **options},
+        **{"workflow_runner": SANDBOX, "graceful_shutdown_timeout": _DRAIN, **options},
     )
 
 

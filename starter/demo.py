@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import httpx
 from rich.panel import Panel
-from simulators.devices import HardDevice
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 
@@ -22,6 +21,7 @@ from domain.calendar import is_carrier_business_day, is_federal_business_day
 from domain.policy import Policy
 from domain.status import Kind
 from settings import Settings
+from simulators.devices import HardDevice
 from starter import soft_enrollment, stack, target
 from starter.clock import Clock
 from starter.output import Refusal, out, table, when

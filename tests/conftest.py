@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from starter.temporal_binary import ensure
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from connection import data_converter
 from settings import Settings
-from tests.stage import Stage, Theatre, time_skipping_flags
+from starter.temporal_binary import ensure
+from starter.temporal_server import time_skipping_flags
+from tests.stage import Stage, Theatre
 from workflows.search_attributes import REGISTRY
 
 

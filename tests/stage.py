@@ -14,9 +14,6 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 import httpx
-from simulators.devices import HardDevice
-from simulators.mail import MailSink
-from simulators.serving import Serving
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -28,25 +25,18 @@ from database.sealing import Seal
 from database.tables import TokenRow
 from settings import Settings
 from simulators import carrier, directory, vendor
+from simulators.devices import HardDevice
+from simulators.mail import MailSink
+from simulators.serving import Serving
 from starter import sample_data, soft_enrollment
 from starter.clock import Clock
+from starter.temporal_server import time_skipping_flags as time_skipping_flags  # conftest takes it from here
 from worker import Dependencies, worker_for
 
 NEW_YORK = ZoneInfo("America/New_York")
 TUESDAY = datetime(2037, 3, 3, 10, 0, tzinfo=NEW_YORK)
 """An ordinary morning. 2037 has the calendar of 2026, and is far enough ahead for the tests not to age."""
 _PATIENCE = 20
-
-
-def time_skipping_flags() -> list[str]:
-    """The dev server's flags for skipping without a second of real time for each."""
-    values = (
-        "frontend.WorkflowTimeSkippingEnabled=true",
-        'history.timerProcessorMaxTimeShift="1ms"',
-        "history.timerProcessorMaxPollRPS=1000",
-        'history.workflowIdReuseMinimalInterval="0s"',
-    )
-    return [part for value in values for part in ("--dynamic-config-value", value)]
 
 
 class Theatre(ExitStack):

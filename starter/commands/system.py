@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from settings import Settings
 from starter import keys, stack, target
@@ -83,9 +84,10 @@ async def doctor(json: Json = False) -> None:
     else:
         listed = table("", "what", "found", "advice")
         for check in checks:
-            listed.add_row("[green]ok[/]" if check.ok else "[red]no[/]", check.name, check.found, check.advice or "")
+            mark = "[green]ok[/]" if check.ok else "[red]no[/]" if check.required else "[dim]--[/]"
+            listed.add_row(mark, check.name, escape(check.found), escape(check.advice or ""))
         out.print(listed)
-    if not all(check.ok for check in checks):
+    if not examination.healthy(checks):
         raise Refusal("Something is missing: see the advice above.")
 
 

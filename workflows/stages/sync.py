@@ -23,15 +23,18 @@ async def sync(journey: "TokenJourney") -> None:
     state = journey.state
     assert state.enrolled_at
     due = state.enrolled_at + timedelta(minutes=state.policy.sync_promise_minutes)
+    state.promise(promises.ACTIVE, due)
     # A task of its own, so that the hour runs out on time even while the directory is down.
     synced = asyncio.create_task(_synced(journey, due))
     try:
         if not await journey.until(synced.done, at=due, summary="synced within the hour?"):
             _tell_late(journey)
         await synced
-    finally:
+    except asyncio.CancelledError:
+        # What is asked of the directory right now must be known before the retiring stage undoes it.
         synced.cancel()
         await workflow.wait([synced])
+        raise
     now = journey.now()
     state.enter(Status.ACTIVE, now, "synced with Surescripts; the token can sign")
     state.keep(promises.ACTIVE, now)

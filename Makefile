@@ -1,0 +1,60 @@
+# Every target sets up what it needs, once, and says so. `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-fast check lock clean temporal
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/token-fulfillment
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+demo: temporal ## A hard and a soft token from request to Active, watched (KEEP=1 leaves the stack up)
+	@$(BIN)/tokens demo $(if $(KEEP),--keep)
+
+up: temporal ## The embedded stack; stays up until Ctrl-C
+	@exec $(BIN)/tokens up
+
+test: temporal ## All tests, on a real Temporal server
+	@$(BIN)/pytest -q
+
+test-fast: temporal ## All tests but those marked slow
+	@$(BIN)/pytest -q -m "not slow"
+
+check: $(READY) ## Lint, format, types, and the rules of the project
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+	@$(BIN)/python tools/check_project.py
+
+lock: $(READY) ## Work requirements.lock out anew from pyproject.toml
+	@echo "Locking what pyproject.toml asks for, with hashes."
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-header --no-emit-index-url --quiet --output-file requirements.lock
+
+clean: ## Undo what the others made here: .venv, .local, caches
+	@if [ -f .local/stack.json ] && kill -0 "$$(sed -nE 's/.*"stack": *([0-9]+).*/\1/p' .local/stack.json)" 2> /dev/null; then \
+		echo "A stack is running on .local; end it first." >&2; exit 1; fi
+	@rm -rf .venv .local .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "Removed .venv, .local, caches and build leftovers. The Temporal server stays in $(CACHE), and Go's caches where Go keeps them."
+
+temporal: $(READY)
+	@$(BIN)/python -m starter.temporal_binary > /dev/null
+
+# A .venv that is there is kept if its Python still works, and made anew otherwise.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
+		|| { echo "Python 3.11 or newer is needed, and $(PYTHON) is not; install it, or name it: make PYTHON=python3.12" >&2; exit 1; }
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+		echo "Making the virtual environment .venv."; \
+		$(PYTHON) -m venv --clear .venv || { echo "It could not be made; on Debian and Ubuntu install python3-venv." >&2; exit 1; }; }
+	@echo "Installing the packages of requirements.lock, each checked by its hash."
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
+	@echo "Installing this project, editable."
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,65 @@
+"""The embedded stack's own secrets: made at its first start, kept in `<state>/keys.json`, readable to its owner only."""
+
+import contextlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+
+class KeysUnreadable(Exception):
+    """`keys.json` is there but can't be used; one sentence says what to do."""
+
+
+def load_or_create(state: Path) -> dict[str, Any]:
+    """The keys of the stack on `state`: `payload_keys` and `seal_keys` (key id to 64 hex digits), `pin_pepper` (hex) and
+    `webhook_secrets` (sender to hex). Two processes that come at once get the same ones. Raises KeysUnreadable."""
+    path = state / "keys.json"
+    if not path.exists():
+        _create(path)
+    try:
+        keys = json.loads(path.read_text())
+        environment(keys)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise KeysUnreadable(
+            f"{path} can't be read as the stack's keys; restore it from a backup, or choose another TOKENS_STATE"
+            " (without its keys nothing in this one can be decrypted)."
+        ) from None
+    return keys
+
+
+def environment(keys: dict[str, Any]) -> dict[str, str]:
+    """The keys as the `TOKENS_*` variables that `settings.Settings` reads."""
+    return {
+        "TOKENS_PAYLOAD_KEYS": json.dumps(keys["payload_keys"]),
+        "TOKENS_SEAL_KEYS": json.dumps(keys["seal_keys"]),
+        "TOKENS_PIN_PEPPER": keys["pin_pepper"],
+        "TOKENS_WEBHOOK_SECRETS": json.dumps(keys["webhook_secrets"]),
+    }
+
+
+def _create(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = {
+        "payload_keys": {"k1": secrets.token_hex(32)},
+        "seal_keys": {"k1": secrets.token_hex(32)},
+        "pin_pepper": secrets.token_hex(32),
+        "webhook_secrets": {"plain": secrets.token_hex(32)},
+    }
+    temporary = path.with_name(f".keys-{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(made, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        # A link, not a rename: the second to come must not replace keys that are in use already.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(temporary)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,264 @@
+"""The embedded stack: Temporal with its UI, the outside parties' simulators, the mail sink, the gateway and the worker, as
+child processes of this one. All they keep lies in the state folder, so that a new start goes on where the last one ended."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from database import migrate
+from database.engine import engine_of, sessions_of
+from database.sealing import Seal
+from settings import Settings
+from starter import keys, sample_data, temporal_binary
+from starter.supervision import HOST, Child, StackError, Supervisor, Tell, Wanted, choose, connect_info, refuse_taken
+from starter.temporal_server import server_arguments
+from workflows.search_attributes import REGISTRY
+
+__all__ = ["Stack", "StackError", "connect_info", "until_stopped"]
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMESPACE = "default"
+_PASSED_ON = (
+    "party_timeout_seconds",
+    "mail_from",
+    "vendor_mail_from",
+    "team_email",
+    "message_id_domain",
+    "carrier_name",
+)
+
+
+class Stack:
+    """`async with Stack(settings, tell) as running:` the stack is ready inside and `running.info` says where; after it nothing
+    is left running. `tell` is given progress and mishaps, a line each. Entering raises StackError; do it in the main thread."""
+
+    def __init__(self, settings: Settings, tell: Tell) -> None:
+        self._settings, self._tell = settings, tell
+        self._exit = AsyncExitStack()
+        self._supervisor = Supervisor(settings.state, tell)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Addresses, places and process ids."""
+        return self._supervisor.info
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as undo:
+            await undo.enter_async_context(self._supervisor)
+            await self._start()
+            self._exit = undo.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exit.aclose()
+
+    async def _start(self) -> None:
+        state = self._supervisor.state
+        stop = threading.Event()
+        try:
+            own_keys = keys.load_or_create(state)
+            found = await asyncio.to_thread(temporal_binary.ensure, self._settings, self._tell, stop)
+        except (temporal_binary.TemporalMissing, keys.KeysUnreadable) as refusal:
+            raise StackError(str(refusal)) from None
+        finally:
+            stop.set()  # cancelled: the thread must not go on building
+        layout = Layout(self._settings, state, own_keys)
+        refuse_taken([*layout.wanted.values()])
+        self.info.update(layout.info())
+        seal = Seal(own_keys["seal_keys"])
+        preparing = asyncio.ensure_future(asyncio.to_thread(_prepare, self._settings.url_of_database, seal))
+        try:
+            await self._supervisor.start(layout.temporal(found.path), *layout.parties())
+        finally:
+            await asyncio.wait(
+                [preparing]
+            )  # a thread can't be cancelled, and must not work on after the lock is let go
+        preparing.result()
+        await self._supervisor.start(*layout.own())
+        self._supervisor.ready()
+
+
+class Layout:
+    """Who listens where, and what each is told. The ports are all chosen first: the parts must know each other's."""
+
+    def __init__(self, settings: Settings, state: Path, own_keys: dict[str, Any]) -> None:
+        self._settings, self._state, self._keys = settings, state, own_keys
+        asked = {
+            "temporal": (settings.temporal_port, "Temporal", "TOKENS_TEMPORAL_PORT"),
+            "ui": (settings.ui_port, "the Temporal UI", "TOKENS_UI_PORT"),
+            "gateway": (settings.gateway_port, "the gateway", "TOKENS_GATEWAY_PORT"),
+            "smtp": (settings.smtp_port, "the mail sink", "TOKENS_SMTP_PORT"),
+            "mail_control": (0, "the mail sink's control", None),
+            "vendor": (0, "the vendor simulator", None),
+            "carrier": (0, "the carrier simulator", None),
+            "directory": (0, "the Surescripts simulator", None),
+        }
+        chosen = {port for port, _, _ in asked.values()}  # no free one may be what another asks for
+        self.wanted = {name: Wanted(choose(port, chosen), who, by) for name, (port, who, by) in asked.items()}
+
+    def _port(self, name: str) -> str:
+        return str(self.wanted[name].port)
+
+    def _url(self, name: str) -> str:
+        return f"http://{HOST}:{self._port(name)}"
+
+    def info(self) -> dict[str, Any]:
+        return {
+            "temporal": f"{HOST}:{self._port('temporal')}",
+            "ui": self._url("ui"),
+            "gateway": self._url("gateway"),
+            "codec": f"{self._url('gateway')}/codec",
+            "smtp": f"{HOST}:{self._port('smtp')}",
+            **{name: self._url(name) for name in ("vendor", "carrier", "directory", "mail_control")},
+            "database_url": self._settings.url_of_database,
+            "namespace": NAMESPACE,
+            "state": str(self._state),
+            "mail": str(self._state / "mail"),
+        }
+
+    def temporal(self, binary: Path) -> Child:
+        address = f"{HOST}:{self._port('temporal')}"
+        arguments = server_arguments(
+            self._state / "temporal.db",
+            self.wanted["temporal"].port,
+            self.wanted["ui"].port,
+            f"{self._url('gateway')}/codec",
+        )
+        ports = (self.wanted["temporal"], self.wanted["ui"])
+        return Child(
+            "temporal", "Temporal", [str(binary), *arguments], _clean(), ROOT, ports, lambda: _temporal_answers(address)
+        )
+
+    def parties(self) -> list[Child]:
+        """The outside parties. They are given no keys; the carrier's secret goes by a file, as everybody sees commands."""
+        secret = self._state / "webhook-secret"
+        secret.unlink(missing_ok=True)
+        with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(self._keys["webhook_secrets"]["plain"])
+        webhook = ["--webhook-url", f"{self._url('gateway')}/v1/webhooks/carrier/plain"]
+        webhook += ["--webhook-secret-file", str(secret)]
+        simulators = self._state / "simulators"
+        mail = ["--port", self._port("smtp"), "--maildir", str(self._state / "mail")]
+        mail += ["--control-port", self._port("mail_control")]
+        return [
+            *(
+                _python(
+                    name,
+                    self.wanted[name].who,
+                    [f"simulators.{name}", "--port", self._port(name), "--state", str(simulators / name), *more],
+                    _clean(),
+                    self.wanted[name],
+                )
+                for name, more in (("vendor", []), ("carrier", webhook), ("directory", []))
+            ),
+            _python(
+                "mail",
+                "the mail sink",
+                ["simulators.mail", *mail],
+                _clean(),
+                self.wanted["smtp"],
+                self.wanted["mail_control"],
+            ),
+        ]
+
+    def own(self) -> list[Child]:
+        """Gateway and worker, which need Temporal and the database."""
+        environment = self._environment()
+        gateway = ["starter.gateway", "--port", self._port("gateway")]
+        return [
+            _python("gateway", "the gateway", gateway, environment, self.wanted["gateway"]),
+            _python("worker", "the worker", ["worker"], environment),
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        """The settings that were given, this stack's addresses, and its keys."""
+        given = self._settings.model_fields_set
+        passed_on = {
+            f"TOKENS_{name.upper()}": str(getattr(self._settings, name)) for name in _PASSED_ON if name in given
+        }
+        policy = {name: value for name, value in os.environ.items() if name.upper().startswith("TOKENS_POLICY")}
+        if not policy and "policy" in given:  # from an env file, or given in the program
+            policy = {"TOKENS_POLICY": json.dumps(self._settings.policy.model_dump(mode="json"))}
+        return {
+            **_clean(),
+            **passed_on,
+            **policy,
+            **keys.environment(self._keys),
+            "TEMPORAL_ADDRESS": f"{HOST}:{self._port('temporal')}",
+            "TEMPORAL_NAMESPACE": NAMESPACE,
+            "TEMPORAL_CONFIG_FILE": os.devnull,
+            "TOKENS_STATE": str(self._state),
+            "TOKENS_DATABASE_URL": self._settings.url_of_database,
+            "TOKENS_PUBLIC_URL": self._settings.public_url or self._url("gateway"),
+            "TOKENS_UI_URL": self._settings.ui_url or self._url("ui"),
+            "TOKENS_UI_PORT": self._port("ui"),
+            **{f"TOKENS_{name.upper()}_URL": self._url(name) for name in ("vendor", "carrier", "directory")},
+            "TOKENS_SMTP_HOST": HOST,
+            "TOKENS_SMTP_PORT": self._port("smtp"),
+        }
+
+
+def _clean() -> dict[str, str]:
+    """This process's environment without what speaks of another system: a developer's `TEMPORAL_ADDRESS`, or its keys."""
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(("TOKENS_", "TEMPORAL_"))}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
+
+
+def _python(name: str, title: str, module: list[str], environment: dict[str, str], *ports: Wanted) -> Child:
+    return Child(name, title, [sys.executable, "-m", *module], environment, ROOT, ports)
+
+
+async def _temporal_answers(address: str) -> bool:
+    """Whether the server takes workflows of ours: it answers, and knows the search attributes, which it makes last."""
+    try:
+        client = await Client.connect(address, namespace=NAMESPACE, lazy=True)
+        request = ListSearchAttributesRequest(namespace=NAMESPACE)
+        known = await client.operator_service.list_search_attributes(request)
+    except (RPCError, RuntimeError):
+        return False
+    return REGISTRY.keys() <= known.custom_attributes.keys()
+
+
+def _prepare(database_url: str, seal: Seal) -> None:
+    """Migrates the database and puts the sample data in. Raises StackError."""
+    try:
+        migrate.upgrade(database_url)
+        engine = engine_of(database_url)
+        try:
+            sample_data.load(sessions_of(engine), seal)
+        finally:
+            engine.dispose()
+    except SQLAlchemyError as fault:
+        # The kind of fault only: its text may hold the password.
+        why = type(getattr(fault, "orig", None) or fault).__name__
+        raise StackError(
+            f"The database can't be prepared ({why}); correct TOKENS_DATABASE_URL, or leave it out to use SQLite in the"
+            " state folder."
+        ) from None
+
+
+async def until_stopped() -> None:
+    """Returns at the first SIGTERM or Ctrl-C."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await stop.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,198 @@
+"""Every status × every message × signal and update: accepted, or refused with its sentence."""
+
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.service import RPCError
+
+from domain.status import ACCEPTED_WHILE, Kind, Status
+from tests.stage import Play, Stage
+
+NEW_ADDRESS = {"name": "Front desk", "street1": "12 State Circle", "city": "Annapolis", "state": "MD", "postal_code": "21401"}
+STATUSES = [
+    (kind, status)
+    for kind, statuses in {
+        "hard": ["Requested", "Shipped", "Delivered", "Syncing", "Active"],
+        "soft": ["Requested", "Processed", "Syncing", "Active"],
+    }.items()
+    for status in statuses
+]
+
+
+async def body_of(name: str, journey: Play) -> dict[str, Any]:
+    snapshot = await journey.status()
+    match name:
+        case "edit":
+            return {"email": "new.address@clinic.example"}
+        case "process":
+            return {"operator": "Dana"}
+        case "carrier_event":
+            return {
+                "tracking_number": snapshot["tracking_number"] or "TKN-none",
+                "status": "in_transit",
+                "occurred_at": (await journey.now()).isoformat(),
+            }
+        case "enroll_hard":
+            serial = snapshot["serial_number"]
+            if snapshot["kind"] == "hard" and serial:
+                return {"serial_number": serial, "passcode": journey.device(serial).press(at=await journey.now())}
+            return {"serial_number": "HT-0000000000", "passcode": "123456"}
+        case "enroll_soft":
+            reference = await journey.soft_ref() if snapshot["kind"] == "soft" else "unknown"
+            return {"token_name": "My phone", "enrollment_ref": reference}
+        case "deactivate":
+            return {"reason": "faulty", "confirmed": True}
+        case _:
+            return {}
+
+
+MESSAGES = list(ACCEPTED_WHILE)
+
+
+@pytest.mark.parametrize(("kind", "status"), STATUSES)
+async def test_update_is_accepted_or_refused_as_the_table_says(stage: Stage, kind: str, status: str) -> None:
+    for name in MESSAGES:
+        if name == "carrier_event":
+            continue
+        if name in ("cancel", "deactivate", "process", "enroll_hard", "enroll_soft"):
+            continue  # those that move on are played below, each on a journey of its own
+        journey = await stage.request(kind, f"P-10{MESSAGES.index(name) + 3:02d}")
+        await journey.reach(status)
+        await _check_update(journey, name, Kind(kind), Status(status))
+
+
+@pytest.mark.parametrize("name", ["cancel", "deactivate", "process", "enroll_hard", "enroll_soft"])
+@pytest.mark.parametrize(("kind", "status"), STATUSES)
+async def test_update_that_moves_on_does_so_or_is_refused(stage: Stage, kind: str, status: str, name: str) -> None:
+    journey = await stage.request(kind)
+    await journey.reach(status)
+    await _check_update(journey, name, Kind(kind), Status(status))
+
+
+async def _check_update(journey: Play, name: str, kind: Kind, status: Status) -> None:
+    body = await body_of(name, journey)
+    await journey.wait(seconds=2)  # the letters of the last step are out
+    before = (await journey.handle.describe()).history_length
+    if status in ACCEPTED_WHILE[name][kind]:
+        outcome = await journey.update(name, body)
+        assert outcome["journey_id"] == journey.id
+        return
+    sentence = await journey.refused(name, body)
+    assert f"status {status}" in sentence or f"a {kind} token" in sentence
+    assert sentence.endswith("instead.")
+    # A refused update leaves nothing in history: at most a speculative task that the server drops.
+    assert (await journey.handle.describe()).history_length == before
+    assert (await journey.status())["refused"] == []
+
+
+@pytest.mark.parametrize("name", [name for name in MESSAGES if not name.startswith("enroll_")])
+@pytest.mark.parametrize(("kind", "status"), STATUSES)
+async def test_signal_is_accepted_or_kept_with_its_reason(stage: Stage, kind: str, status: str, name: str) -> None:
+    journey = await stage.request(kind)
+    await journey.reach(status)
+    await journey.signal(name, await body_of(name, journey))
+    await journey.wait(seconds=1)
+    if Status(status) in ACCEPTED_WHILE[name][Kind(kind)]:
+        if name not in ("cancel", "deactivate"):
+            assert (await journey.status())["refused"] == []
+        return
+    snapshot = await journey.status()
+    assert snapshot["status"] == status
+    [refused] = snapshot["refused"]
+    assert refused["message"] == name
+    assert refused["reason"].endswith("instead.")
+    with stage.sessions() as session:
+        rows = session.connection().exec_driver_sql(
+            "select refused from audit where journey_id = ? and refused is not null", (journey.id,)
+        )
+        assert [row[0] for row in rows] == [refused["reason"]]
+
+
+@pytest.mark.parametrize("ending", ["Cancelled", "Deactivated"])
+async def test_nothing_is_accepted_after_the_end(stage: Stage, ending: str) -> None:
+    journey = await stage.request("soft")
+    await journey.reach(ending)
+    await journey.result()
+    for name in MESSAGES:
+        with pytest.raises((RPCError, WorkflowUpdateFailedError)):
+            await journey.update(name, {})
+
+
+MALFORMED = [
+    (),
+    ({}, {}),
+    ("text",),
+    ([1, 2],),
+    (7,),
+    (b"\xff\xfe",),
+    (None,),
+    ({"surprise": True},),
+    ({"operator": 5, "email": [], "reason": {}, "by": 3, "confirmed": "perhaps"},),
+]
+
+
+@pytest.mark.parametrize("bodies", MALFORMED, ids=repr)
+async def test_malformed_signals_are_kept_and_harm_nothing(stage: Stage, bodies: tuple[Any, ...]) -> None:
+    journey = await stage.request("hard")
+    for name in ("edit", "process", "carrier_event", "deactivate"):
+        await journey.signal(name, *bodies)
+    snapshot = await journey.status()
+    assert snapshot["status"] == "Requested"
+    assert [refusal["message"] for refusal in snapshot["refused"]] == ["edit", "process", "carrier_event", "deactivate"]
+    await journey.reach("Shipped")
+
+
+async def test_a_refusal_never_repeats_what_was_typed(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    await journey.signal("edit", {"email": "secret person@@clinic", "secret@clinic.example": 1})
+    [refused] = (await journey.status())["refused"]
+    assert "secret" not in refused["reason"]
+
+
+async def test_updates_that_are_malformed_are_rejected_with_a_sentence(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    assert "2 payloads came" in await journey.refused("edit", {}, {})
+    assert "a text came" in await journey.refused("process", "Dana")
+    assert "`operator` is missing" in await journey.refused("process", {})
+    assert "`operator` is missing" in await journey.refused("process")
+
+
+async def test_deactivation_needs_confirmation_and_a_reason(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    await journey.reach("Active")
+    assert "must be confirmed" in await journey.refused("deactivate", {"reason": "lost"})
+    assert "needs a reason" in await journey.refused("deactivate", {"confirmed": True})
+    assert "needs a reason" in await journey.refused("deactivate", {"confirmed": True, "reason": "uninstalled"})
+    await journey.update("deactivate", {"confirmed": True, "reason": "lost"})
+
+
+async def test_edit_lands_in_record_and_on_the_label(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    await journey.update("edit", {"email": "new.address@clinic.example", "shipping_address": NEW_ADDRESS, "by": "Ann"})
+    await journey.wait(seconds=1)
+    assert journey.letters()[-1] == "request_changed"
+    assert journey.emails()[-1]["To"] == "new.address@clinic.example"
+    assert "already as sent" in await journey.refused("edit", {"email": "new.address@clinic.example"})
+    await journey.process()
+    [shipment] = stage.done("carrier", "shipments", journey.id)
+    assert "12 State Circle" in str(shipment)
+
+
+async def test_edit_checks_email_and_address(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    assert "21401" not in await journey.refused("edit", {"shipping_address": NEW_ADDRESS | {"state": "CA"}})
+    await journey.refused("edit", {"shipping_address": NEW_ADDRESS | {"state": "ZZ"}})
+    await journey.refused("edit", {"email": "nobody"})
+    snapshot = await journey.status()
+    assert len(snapshot["refused"]) == 3
+    soft = await stage.request("soft")
+    assert "not shipped" in await soft.refused("edit", {"shipping_address": NEW_ADDRESS})
+
+
+async def test_next_names_only_what_is_accepted_with_json_that_works(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    steps = {step["message"]: step["example"] for step in (await journey.status())["next"]}
+    assert list(steps) == ["edit", "process", "cancel"]
+    await journey.update("edit", steps["edit"])
+    await journey.update("process", steps["process"])

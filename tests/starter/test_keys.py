@@ -1,0 +1,51 @@
+"""The embedded stack's own secrets."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from settings import Settings
+from starter import keys
+
+
+def test_they_are_made_once_for_the_owner_only(tmp_path: Path) -> None:
+    made = keys.load_or_create(tmp_path / "state")
+    assert keys.load_or_create(tmp_path / "state") == made
+    assert stat.S_IMODE((tmp_path / "state" / "keys.json").stat().st_mode) == 0o600
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["keys.json"]
+    for kind in ("payload_keys", "seal_keys"):
+        assert len(bytes.fromhex(made[kind]["k1"])) == 32
+    secrets = [
+        made["payload_keys"]["k1"],
+        made["seal_keys"]["k1"],
+        made["pin_pepper"],
+        made["webhook_secrets"]["plain"],
+    ]
+    assert len(set(secrets)) == 4
+
+
+def test_all_who_come_at_once_get_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(keys.load_or_create, [tmp_path] * 8))
+    assert all(one == made[0] for one in made)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"payload_keys": '])
+def test_damaged_ones_are_never_replaced(tmp_path: Path, content: str) -> None:
+    (tmp_path / "keys.json").write_text(content)
+    with pytest.raises(keys.KeysUnreadable, match="restore it from a backup"):
+        keys.load_or_create(tmp_path)
+    assert (tmp_path / "keys.json").read_text() == content
+
+
+def test_the_settings_read_them_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = keys.load_or_create(tmp_path)
+    for name, value in keys.environment(made).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    assert settings.payload_keys["k1"].get_secret_value() == made["payload_keys"]["k1"]
+    assert settings.seal_keys["k1"].get_secret_value() == made["seal_keys"]["k1"]
+    assert settings.webhook_secrets["plain"].get_secret_value() == made["webhook_secrets"]["plain"]
+    assert settings.pin_pepper.get_secret_value() == made["pin_pepper"]
