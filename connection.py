@@ -46,8 +46,11 @@ class EncryptionCodec(PayloadCodec):
         return [self._decrypt(payload) for payload in payloads]
 
     def _encrypt(self, payload: Payload) -> Payload:
-        if _PLAIN_MARK in payload.metadata or payload.metadata.get("encoding") == _ENCRYPTED:
+        if payload.metadata.get("encoding") == _ENCRYPTED:
             return payload
+        if _PLAIN_MARK in payload.metadata:
+            # Known metadata only: the `temporal` command shows a payload with any other as base64.
+            return Payload(metadata={"encoding": payload.metadata["encoding"]}, data=payload.data)
         nonce = os.urandom(12)
         data = nonce + self._ciphers[self._current].encrypt(nonce, payload.SerializeToString(), None)
         return Payload(metadata={"encoding": _ENCRYPTED, "encryption-key-id": self._current.encode()}, data=data)

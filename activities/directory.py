@@ -31,7 +31,9 @@ class Directory:
         """Returns when the directory has synced; until then it fails and is asked again by its retry policy, which
         keeps the polling out of the history."""
         if self._party.ask("GET", f"/v1/enrollments/{journey_id}")["state"] != "synced":
-            raise ApplicationError("the directory has not synced yet", type="NotSyncedYet", category=ApplicationErrorCategory.BENIGN)
+            raise ApplicationError(
+                "the directory has not synced yet", type="NotSyncedYet", category=ApplicationErrorCategory.BENIGN
+            )
 
     @activity.defn(name="directory.revoke")
     def revoke(self, journey_id: str) -> None:

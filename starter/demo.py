@@ -203,7 +203,7 @@ async def _refused(journey: Watched, name: str, body: dict[str, Any]) -> bool:
         await journey.handle.execute_update(name, body)
     except WorkflowUpdateFailedError as fault:
         out.print(
-            f"  {'':27}[{_COLOURS[journey.kind]}]{journey.kind}[/]  [yellow]refused:[/] {fault.cause}", soft_wrap=True
+            f"  {'':27}[{_COLOURS[journey.kind]}]{journey.kind}[/]  [yellow]refused:[/] {getattr(fault.cause, "message", fault.cause)}", soft_wrap=True
         )
         return True
     out.print(f"  [red]`{name}` should have been refused, and was not.[/]")

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,6 @@ def _database(settings: Settings) -> Check:
 def _stack(settings: Settings) -> list[Check]:
     """The running stack, or else whether its ports are there to be had."""
     from starter import stack
-    from starter.stack_process import identity
 
     name = "Embedded stack"
     info = stack.connect_info(settings.state)
@@ -139,7 +139,7 @@ def _stack(settings: Settings) -> list[Check]:
         stopped = Check(name, False, f"not running on {settings.state}", "Start it with `tokens up`.", required=False)
         return [stopped, *_ports(settings)]
     extra = {"ui": info["ui"], "pids": info["pids"]}
-    dead = [part for part, pid in info["pids"].items() if identity(pid) is None]
+    dead = [part for part, pid in info["pids"].items() if not _alive(pid)]
     if dead:
         advice = f"It is started again by itself; if it stays away, see {settings.state / 'logs'}."
         return [Check(name, False, f"running, but without {', '.join(dead)}", advice, extra=extra)]
@@ -147,19 +147,39 @@ def _stack(settings: Settings) -> list[Check]:
 
 
 def _ports(settings: Settings) -> list[Check]:
-    from starter.stack_ports import taken
-
     ports = {
         "TOKENS_TEMPORAL_PORT": settings.temporal_port,
         "TOKENS_UI_PORT": settings.ui_port,
         "TOKENS_GATEWAY_PORT": settings.gateway_port,
         "TOKENS_SMTP_PORT": settings.smtp_port,
     }
-    held = [f"{port} ({setting})" for setting, port in ports.items() if port and taken(port)]
+    held = [f"{port} ({setting})" for setting, port in ports.items() if port and _taken(port)]
     if not held:
         return [Check("Ports", True, "free", required=False)]
     advice = "`tokens up` needs them: end what holds them, or set others (0 = any free one)."
     return [Check("Ports", False, f"held by another program: {', '.join(held)}", advice, required=False)]
+
+
+def _alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _taken(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        # Else connections of a stack that has just ended would count as somebody.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen(1)
+        except OSError:
+            return True
+    return False
 
 
 def _server(address: str) -> Check:

@@ -21,7 +21,7 @@ from starter.target import NoSystem
 REFUSED = 1
 BAD_USAGE = 2
 
-out = Console(highlight=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 132)
 err = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables and sentences.")]

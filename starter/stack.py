@@ -215,6 +215,8 @@ class Layout:
 def _clean() -> dict[str, str]:
     """This process's environment without what speaks of another system: a developer's `TEMPORAL_ADDRESS`, or its keys."""
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(("TOKENS_", "TEMPORAL_"))}
+    # Without compiled modules every child would compile its imports anew, which costs the start ten seconds.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
 

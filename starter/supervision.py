@@ -144,7 +144,7 @@ async def end_orphans(recorded: object, patience: float = 10.0) -> list[str]:
             if identity(pid) == known:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
-        while any(identity(pid) == known for pid, known in left.values()) and time.monotonic() < deadline:
+        while any(identity(pid) == known for pid, known in left.values()) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL)
     for name, (pid, known) in left.items():
         if identity(pid) == known:

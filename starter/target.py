@@ -24,7 +24,7 @@ def settings_in_use() -> Settings:
     """The settings, completed by the running embedded stack's addresses and keys where there is one."""
     settings = Settings()
     running = stack.connect_info(settings.state)
-    if running is None or "TEMPORAL_ADDRESS" in os.environ:
+    if running is None or os.environ.get("TEMPORAL_ADDRESS", running["temporal"]) != running["temporal"]:
         return settings
     return settings_of(settings.state, running)
 

@@ -24,7 +24,6 @@ from typing import Literal, NamedTuple
 from filelock import FileLock, Timeout
 
 from settings import Settings
-from starter import stack_launcher
 
 Tell = Callable[[str], None]
 How = Literal["setting", "PATH", "built before", "downloaded", "built now"]
@@ -242,15 +241,15 @@ def _go_version() -> str:
     return match[1] if match else ""
 
 
-# Processes that don't outlive this one
+# The work of others
 
 
 def _start(command: list[str], environment: dict[str, str], folder: Path | None, log: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603  # this module's own commands
-        stack_launcher.tied_to_this_process(command),
+        command,
         cwd=folder,
         env=environment,
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
         start_new_session=True,
@@ -277,8 +276,6 @@ def _wait(
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
 
 
 def main() -> int:

@@ -14,6 +14,9 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 import httpx
+from simulators.devices import HardDevice
+from simulators.mail import MailSink
+from simulators.serving import Serving
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -25,9 +28,6 @@ from database.sealing import Seal
 from database.tables import TokenRow
 from settings import Settings
 from simulators import carrier, directory, vendor
-from simulators.devices import HardDevice
-from simulators.mail import MailSink
-from simulators.serving import Serving
 from starter import sample_data, soft_enrollment
 from starter.clock import Clock
 from starter.temporal_server import time_skipping_flags as time_skipping_flags  # conftest takes it from here

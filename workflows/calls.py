@@ -1,6 +1,6 @@
 """How journeys call activities: timeouts and retry policies, each once."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -25,9 +25,12 @@ def polling(every: timedelta) -> RetryPolicy:
 
 
 async def local(method: Callable[[Any, Any], A], body: Any, *, summary: str) -> A:
-    """A short step on our own database or in memory, as a local activity: a third of a regular one's cost."""
-    return await workflow.execute_local_activity_method(
-        method, body, start_to_close_timeout=ATTEMPT, retry_policy=UNTIL_DONE, summary=summary
+    """A short step on our own database or in memory, as a local activity: a third of a regular one's cost. Raises the
+    activity's own ApplicationError."""
+    return await _unwrapped(
+        workflow.execute_local_activity_method(
+            method, body, start_to_close_timeout=ATTEMPT, retry_policy=UNTIL_DONE, summary=summary
+        )
     )
 
 
@@ -39,21 +42,29 @@ async def remote(
     retry_policy: RetryPolicy = UNTIL_DONE,
     within: timedelta | None = None,
 ) -> A:
-    """A step at an outside party. `within` bounds all its attempts together; without it they go on.
+    """A step at an outside party. `within` bounds all its attempts together; without it they go on. Raises the activity's
+    own ApplicationError, or ActivityError when time ran out or the stage was cancelled.
 
     A cancelled stage waits for the attempt in flight: what it does at the party must be known before it is undone.
     """
-    return await workflow.execute_activity_method(
-        method,
-        body,
-        start_to_close_timeout=ATTEMPT,
-        schedule_to_close_timeout=within,
-        retry_policy=retry_policy,
-        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        summary=summary,
+    return await _unwrapped(
+        workflow.execute_activity_method(
+            method,
+            body,
+            start_to_close_timeout=ATTEMPT,
+            schedule_to_close_timeout=within,
+            retry_policy=retry_policy,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=summary,
+        )
     )
 
 
-def failure_of(error: ActivityError) -> ApplicationError | None:
-    """The application's own failure inside an activity's error, if that is what ended it."""
-    return error.cause if isinstance(error.cause, ApplicationError) else None
+async def _unwrapped(activity: Awaitable[A]) -> A:
+    """Regular activities wrap what they failed with, local ones don't; callers see one form."""
+    try:
+        return await activity
+    except ActivityError as error:
+        if isinstance(error.cause, ApplicationError):
+            raise error.cause from None
+        raise

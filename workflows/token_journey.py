@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.errors import NEEDS_PERSON
 from activities.mail import Mail, Mailing
@@ -136,8 +136,8 @@ class TokenJourney(TokenMessages):
         )
         try:
             admitted = await calls.local(Records.admit, admission, summary="Check and record the request")
-        except ActivityError as error:
-            raise await self.turned_away(error) from None
+        except ApplicationError as failure:
+            raise await self.turned_away(failure.message) from None
         state.policy, state.email = admitted.policy, admitted.email
         state.shipping_address = admitted.shipping_address
         state.requested_at, state.queue_alert_at = now, admitted.queue_alert_at
@@ -147,10 +147,7 @@ class TokenJourney(TokenMessages):
         state.post("request_received", now, step="request_received", facts={"due_at": admitted.queue_alert_at})
         self.admitted = True
 
-    async def turned_away(self, error: ActivityError) -> Exception:
-        failure = calls.failure_of(error)
-        if failure is None:
-            return error
+    async def turned_away(self, sentence: str) -> Refused:
         entry = Entry(
             number=1,
             at=self.now(),
@@ -158,11 +155,11 @@ class TokenJourney(TokenMessages):
             by=self.request.requested_by,
             status=Status.REQUESTED,
             message="request",
-            refused=failure.message,
+            refused=sentence,
         )
         turned_away = TurnedAway(journey_id=self.state.journey_id, run_id=self.first_run_id, entry=entry)
         await calls.local(Records.refuse, turned_away, summary="Record the refusal")
-        return Refused(failure.message)
+        return Refused(sentence)
 
     # What runs beside the stages
 
@@ -259,11 +256,14 @@ class TokenJourney(TokenMessages):
         while True:
             try:
                 answer = await calls.remote(method, body, summary=summary, **options)
-            except ActivityError as error:
-                failure = calls.failure_of(error)
+            except ActivityError:
                 if self.leaving:
                     raise asyncio.CancelledError from None
-                if failure is None or failure.type != NEEDS_PERSON:
+                raise
+            except ApplicationError as failure:
+                if self.leaving:
+                    raise asyncio.CancelledError from None
+                if failure.type != NEEDS_PERSON:
                     raise
                 self.alarm(failure.message)
                 await workflow.sleep(ASK_AGAIN, summary=f"{summary}: try again in an hour")

@@ -11,10 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ApplicationError
 
 from activities.enrollment import Enrollment, HardAttempt, SoftAttempt, Verdict
-from activities.errors import REFUSED
 from activities.records import Contact, Records
 from activities.stock import Allocation, Stock
 from domain.journey import Journey
@@ -92,8 +91,8 @@ class TokenMessages:
         contact = Contact(email=edit.email, shipping_address=edit.shipping_address)
         try:
             contact = await calls.local(Records.check_contact, contact, summary="Check the new email or address")
-        except ActivityError as error:
-            raise _refused(error) from None
+        except ApplicationError as failure:
+            raise Refused(failure.message) from None
         self.check("edit", (edit,))
         changed = []
         if contact.email and contact.email != self.state.email:
@@ -128,8 +127,8 @@ class TokenMessages:
         allocation = Allocation(journey_id=self.state.journey_id, serial_number=order.serial_number)
         try:
             serial = await calls.remote(Stock.allocate, allocation, summary="Take a token out of stock")
-        except ActivityError as error:
-            raise _refused(error) from None
+        except ApplicationError as failure:
+            raise Refused(failure.message) from None
         if serial is None:
             if self.state.needs_attention != OUT_OF_STOCK:
                 self.state.attend(self.now(), OUT_OF_STOCK)
@@ -187,8 +186,8 @@ class TokenMessages:
             attempt = SoftAttempt(journey_id=self.state.journey_id, at=self.now(), **enrolment.model_dump())
             try:
                 verdict = await calls.remote(Enrollment.link_soft, attempt, summary="Link the soft token")
-            except ActivityError as error:
-                raise _refused(error) from None
+            except ApplicationError as failure:
+                raise Refused(failure.message) from None
             self.enrolled(verdict, "enroll_soft", enrolment, "enrolled by name and PIN")
 
     def enrolled(self, verdict: Verdict, name: str, message: Body, what: str) -> None:
@@ -337,8 +336,3 @@ def _sender(bodies: tuple[Any, ...]) -> str | None:
         return None
     sender = bodies[0].get("by") or bodies[0].get("operator")
     return sender[:200] if isinstance(sender, str) else None
-
-
-def _refused(error: ActivityError) -> Refused | ActivityError:
-    failure = calls.failure_of(error)
-    return Refused(failure.message) if failure and failure.type == REFUSED else error

@@ -9,7 +9,13 @@ from temporalio.service import RPCError
 from domain.status import ACCEPTED_WHILE, Kind, Status
 from tests.stage import Play, Stage
 
-NEW_ADDRESS = {"name": "Front desk", "street1": "12 State Circle", "city": "Annapolis", "state": "MD", "postal_code": "21401"}
+NEW_ADDRESS = {
+    "name": "Front desk",
+    "street1": "12 State Circle",
+    "city": "Annapolis",
+    "state": "MD",
+    "postal_code": "21401",
+}
 STATUSES = [
     (kind, status)
     for kind, statuses in {

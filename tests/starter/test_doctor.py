@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -142,7 +144,9 @@ def test_a_running_stack_is_described_and_its_ports_are_not_asked_for(
 
 
 def test_a_stack_that_has_lost_a_part_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = {"ui": "http://127.0.0.1:1", "pids": {"stack": os.getpid(), "worker": -1}}
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass  # leaving the block waits for its end
+    info = {"ui": "http://127.0.0.1:1", "pids": {"stack": os.getpid(), "worker": ended.pid}}
     monkeypatch.setattr(stack, "connect_info", lambda _state: info)
     check = named(examine(settings(tmp_path)))["Embedded stack"]
     assert not check.ok

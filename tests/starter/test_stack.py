@@ -154,11 +154,11 @@ async def test_others_are_told_of_it_only_while_it_is_ready(tmp_path: Path) -> N
 async def test_one_that_does_not_get_ready_is_told_and_the_rest_ended(
     tmp_path: Path, code: str, patience: float, complaint: str
 ) -> None:
-    with pytest.raises(StackError, match=complaint):
-        async with supervisor_of(tmp_path, []) as patient:
-            await patient.start(child("server", tmp_path))
-            patient._patience = patience
-            await patient.start(child("worker", tmp_path, code))
+    async with supervisor_of(tmp_path, []) as supervisor:
+        await supervisor.start(child("server", tmp_path))
+        supervisor._patience = patience
+        with pytest.raises(StackError, match=complaint):
+            await supervisor.start(child("worker", tmp_path, code))
     assert journal(tmp_path) == ["start server", "end server"]
 
 
@@ -388,7 +388,7 @@ def test_every_part_is_told_the_others_addresses_and_no_secret_stands_in_a_comma
 
 async def test_a_taken_temporal_port_is_told_before_anything_starts(tmp_path: Path, foreign_port: int) -> None:
     settings = real_settings(tmp_path).model_copy(update={"temporal_port": foreign_port})
-    with pytest.raises(StackError, match="which Temporal wants.*TOKENS_TEMPORAL_PORT"):
+    with pytest.raises(StackError, match=r"which Temporal wants.*TOKENS_TEMPORAL_PORT"):
         async with Stack(settings, print):
             pass
     assert list((tmp_path / "state" / "logs").iterdir()) == []
@@ -415,7 +415,8 @@ async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_
         addresses = {"temporal", "ui", "gateway", "codec", "smtp", "vendor", "carrier", "directory", "mail_control"}
         assert set(first) == addresses | {"database_url", "namespace", "state", "mail", "pids"}
         assert first["namespace"] == "default"
-        assert Path(first["mail"]).is_dir()
+        assert (settings.state / "mail").is_dir()
+        assert first["mail"] == str(settings.state / "mail")
         assert connect_info(settings.state) == first
         client = await client_of(first, settings)
         body = {"prescriber_id": "P-1001", "kind": "hard", "requested_by": "the prescriber"}

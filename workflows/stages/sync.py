@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.directory import Directory, DirectoryEntry
 from domain.status import Status
@@ -58,7 +58,7 @@ async def _synced(journey: "TokenJourney", due: datetime) -> None:
                 retry_policy=calls.polling(timedelta(seconds=policy.sync_poll_seconds)),
                 within=first_hour,
             )
-        except ActivityError:
+        except (ActivityError, ApplicationError):
             pass  # the hour is over without an answer; the asking goes on below, more slowly
         else:
             return
