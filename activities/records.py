@@ -186,7 +186,7 @@ def _follow(session: Session, journey: Journey) -> None:
         case Status.ACTIVE:
             state = "active"
         case Status.CANCELLED if journey.shipped:
-            state = "coming_back"
+            state = "written_off" if journey.lost_in_transit else "coming_back"
         case Status.DEACTIVATED if journey.kind is Kind.HARD:
             state = "coming_back" if journey.in_possession else "written_off"
         case Status.DEACTIVATED | Status.CANCELLED if journey.kind is Kind.SOFT:

@@ -99,6 +99,7 @@ class Journey(BaseModel):
     why_ended: str | None = None
     ended_by: str | None = None
     in_possession: bool = False
+    lost_in_transit: bool = False
     carrier_events: list[str] = []
 
     promises: list[Promise] = []
@@ -120,8 +121,8 @@ class Journey(BaseModel):
 
     @property
     def action_due_by(self) -> datetime | None:
-        """When the next open promise falls due."""
-        open_ = [promise.due for promise in self.promises if not promise.met_at and not promise.broken]
+        """When the next promise that is not met yet falls due; one that is overdue stays until it is met."""
+        open_ = [promise.due for promise in self.promises if not promise.met_at]
         return min(open_) if open_ and not self.ended else None
 
     def enter(self, status: Status, at: datetime, what: str, by: str | None = None) -> None:

@@ -13,6 +13,7 @@ import httpx
 from rich.panel import Panel
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 
 from connection import TASK_QUEUE, connect
 from database import audit
@@ -202,8 +203,9 @@ async def _refused(journey: Watched, name: str, body: dict[str, Any]) -> bool:
     try:
         await journey.handle.execute_update(name, body)
     except WorkflowUpdateFailedError as fault:
+        sentence = fault.cause.message if isinstance(fault.cause, ApplicationError) else str(fault.cause)
         out.print(
-            f"  {'':27}[{_COLOURS[journey.kind]}]{journey.kind}[/]  [yellow]refused:[/] {getattr(fault.cause, "message", fault.cause)}", soft_wrap=True
+            f"  {'':27}[{_COLOURS[journey.kind]}]{journey.kind}[/]  [yellow]refused:[/] {sentence}", soft_wrap=True
         )
         return True
     out.print(f"  [red]`{name}` should have been refused, and was not.[/]")

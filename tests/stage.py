@@ -14,9 +14,6 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 import httpx
-from simulators.devices import HardDevice
-from simulators.mail import MailSink
-from simulators.serving import Serving
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -28,6 +25,9 @@ from database.sealing import Seal
 from database.tables import TokenRow
 from settings import Settings
 from simulators import carrier, directory, vendor
+from simulators.devices import HardDevice
+from simulators.mail import MailSink
+from simulators.serving import Serving
 from starter import sample_data, soft_enrollment
 from starter.clock import Clock
 from starter.temporal_server import time_skipping_flags as time_skipping_flags  # conftest takes it from here
@@ -70,21 +70,23 @@ def seal_of(settings: Settings) -> Seal:
 class Stage:
     """One test's worker, database, mailbox and task queue."""
 
-    def __init__(self, client: Client, theatre: Theatre, folder: Path) -> None:
+    def __init__(self, client: Client, theatre: Theatre, folder: Path, database_url: str | None = None) -> None:
         self.client = client
         self.theatre = theatre
         self.folder = folder
+        self.database_url = database_url
         self.task_queue = f"{TASK_QUEUE}-{uuid.uuid4().hex[:8]}"
         self.http = httpx.Client(timeout=10)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        database = self.folder / "tokens.db"
-        shutil.copy(self.theatre.database, database)
+        if self.database_url is None:
+            shutil.copy(self.theatre.database, self.folder / "tokens.db")
+            self.database_url = f"sqlite:///{self.folder / 'tokens.db'}"
         self.mailbox = self._stack.enter_context(MailSink(self.folder / "mail"))
         self.settings = self.theatre.settings.model_copy(
             update={
-                "database_url": f"sqlite:///{database}",
+                "database_url": self.database_url,
                 "smtp_port": self.mailbox.port,
                 **{f"{name}_url": url for name, url in self.theatre.urls().items()},
             }

@@ -41,6 +41,7 @@ async def deliver(journey: "TokenJourney") -> None:
         )
     if not arrived:
         now = journey.now()
+        state.lost_in_transit = True
         state.enter(Status.CANCELLED, now, LOST)
         state.post("lost_in_transit", now, step="lost_in_transit", facts=days)
         return
