@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     )
 
 
-@pytest.fixture(scope="session")
-async def temporal(settings: Settings) -> AsyncIterator[Client]:
-    """A client of the one server that all tests share."""
+@asynccontextmanager
+async def temporal_server(settings: Settings, *flags: str) -> AsyncIterator[Client]:
+    """A client of a fresh server with time skipping and this system's search attributes."""
     found = await asyncio.to_thread(ensure, settings, print)
     environment = await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(found.path),
@@ -45,10 +46,18 @@ async def temporal(settings: Settings) -> AsyncIterator[Client]:
         dev_server_extra_args=[
             *time_skipping_flags(),
             *(f"--search-attribute={name}={type_}" for name, type_ in REGISTRY.items()),
+            *flags,
         ],
     )
     async with environment:
         yield environment.client
+
+
+@pytest.fixture(scope="session")
+async def temporal(settings: Settings) -> AsyncIterator[Client]:
+    """A client of the one server that nearly all tests share."""
+    async with temporal_server(settings) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -71,19 +71,19 @@ class TokenJourney(TokenMessages):
         self.first_run_id = info.first_execution_run_id
         self.one_at_a_time = asyncio.Lock()
         self.leaving = False
+        self.cancel_request: asyncio.Task[None] | None = None
 
     @workflow.run
     async def run(self, *bodies: Any) -> Outcome:
         if self.problem:
             raise self.problem
-        if not self.admitted:
-            await self.admit()
         tasks = [asyncio.create_task(work()) for work in (self.live, self.keep_records, self.send_letters)]
         while not any(task.done() for task in tasks):
             try:
                 await workflow.wait_condition(lambda: any(task.done() for task in tasks))
             except asyncio.CancelledError:
-                self.asked_to_cancel()
+                # Only this wait is cancelled by Temporal's own request; the journey decides what becomes of it.
+                self.cancel_request = asyncio.create_task(self.asked_to_cancel())
         for task in tasks:
             if task.done():
                 task.result()  # only `live` ever returns; the others can only fail
@@ -95,6 +95,8 @@ class TokenJourney(TokenMessages):
 
     async def live(self) -> None:
         """The journey as the article tells it. Returns when it has ended, or is to continue as new."""
+        if not self.admitted:
+            await self.admit()
         stages = asyncio.create_task(self.stages())
         await workflow.wait_condition(lambda: stages.done() or self.state.ended)
         if not stages.done():
@@ -104,15 +106,12 @@ class TokenJourney(TokenMessages):
             self.leaving = False
         if not stages.cancelled():
             stages.result()
-        while True:
-            if self.state.ended and not self.retired:
-                await retire(self)
-                self.retired = True
+        if not self.state.ended:
+            # The history has grown long. What comes in before the last letter is out may still end the journey.
+            await workflow.wait_condition(lambda: self.quiet() or self.state.ended)
+        if self.state.ended:
+            await retire(self)
             await workflow.wait_condition(self.quiet)
-            if self.retired or not self.state.ended:
-                return
-
-    retired = False
 
     async def stages(self) -> None:
         """Each stage waits for what ends it. A cancellation or deactivation stops them from outside."""
@@ -280,8 +279,9 @@ class TokenJourney(TokenMessages):
         if tell:
             self.state.post("team_needs_attention", self.now(), facts={"reason": reason})
 
-    def asked_to_cancel(self) -> None:
+    async def asked_to_cancel(self) -> None:
         """Temporal's own cancellation request acts as `cancel` where that is legal, and is refused otherwise."""
+        await workflow.wait_condition(lambda: self.admitted)
         reason = refusal("cancel", self.state.kind, self.state.status)
         if reason:
             self.state.refuse(self.now(), "cancel", reason, by="Temporal")
