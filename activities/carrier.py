@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 from temporalio import activity
 
-from activities.party import Party
+from activities.party import Party, key_of
 from domain.address import Address
 
 
@@ -29,9 +29,9 @@ class Carrier:
             "from": order.sender.model_dump(exclude_none=True),
             "reference": order.journey_id,
         }
-        return self._party.ask("PUT", f"/v1/shipments/{order.journey_id}", body)["tracking_number"]
+        return self._party.ask("PUT", f"/v1/shipments/{key_of(order.journey_id)}", body)["tracking_number"]
 
     @activity.defn(name="carrier.void")
     def void(self, journey_id: str) -> None:
         """The label is not used: the journey ended before the parcel left."""
-        self._party.ask("PUT", f"/v1/shipments/{journey_id}/void", {})
+        self._party.ask("PUT", f"/v1/shipments/{key_of(journey_id)}/void", {})

@@ -4,7 +4,7 @@ from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.party import Party
+from activities.party import Party, key_of
 from domain.status import Kind
 
 
@@ -24,13 +24,13 @@ class Directory:
     def enroll(self, entry: DirectoryEntry) -> None:
         """Tells the directory of the token; it takes up to an hour to sync."""
         body = {"prescriber_id": entry.prescriber_id, "kind": entry.kind, "reference": entry.journey_id}
-        self._party.ask("PUT", f"/v1/enrollments/{entry.journey_id}", body)
+        self._party.ask("PUT", f"/v1/enrollments/{key_of(entry.journey_id)}", body)
 
     @activity.defn(name="directory.await_sync")
     def await_sync(self, journey_id: str) -> None:
         """Returns when the directory has synced; until then it fails and is asked again by its retry policy, which
         keeps the polling out of the history."""
-        if self._party.ask("GET", f"/v1/enrollments/{journey_id}")["state"] != "synced":
+        if self._party.ask("GET", f"/v1/enrollments/{key_of(journey_id)}")["state"] != "synced":
             raise ApplicationError(
                 "the directory has not synced yet", type="NotSyncedYet", category=ApplicationErrorCategory.BENIGN
             )
@@ -38,4 +38,4 @@ class Directory:
     @activity.defn(name="directory.revoke")
     def revoke(self, journey_id: str) -> None:
         """The directory forgets the token."""
-        self._party.ask("DELETE", f"/v1/enrollments/{journey_id}")
+        self._party.ask("DELETE", f"/v1/enrollments/{key_of(journey_id)}")

@@ -295,8 +295,7 @@ def _compose(
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message["X-Token-Letter"] = letter.key
-    message["X-Token-Journey"] = str(known["journey_id"])
-    message["X-Token-Journey"] = str(facts["journey_id"])
+    message["X-Token-Journey"] = "".join(filter(str.isprintable, str(known["journey_id"])))[:250]
     _set_text(message.set_content, reflow(_templates().get_template(f"{letter.key}.txt").render(known)), "plain")
     html = _templates().get_template(f"{letter.key}.html").render({**known, "subject": subject})
     _set_text(message.add_alternative, _trim(html), "html")

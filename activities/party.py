@@ -1,5 +1,7 @@
 """HTTP to an outside party: one client with timeouts, and its answers sorted into the three kinds of `errors`."""
 
+import hashlib
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +9,14 @@ import httpx
 from temporalio.exceptions import ApplicationError
 
 from activities.errors import needs_person
+
+
+def key_of(journey_id: str) -> str:
+    """The journey's idempotency key in a party's URL: its id, or a digest of one that would not fit there."""
+    if re.fullmatch(r"[A-Za-z0-9._~-]{1,100}", journey_id):
+        return journey_id
+    return "j-" + hashlib.sha256(journey_id.encode()).hexdigest()[:32]
+
 
 _TRY_LATER = frozenset({408, 425, 429})
 

@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 from temporalio import activity
 
-from activities.party import Party
+from activities.party import Party, key_of
 from domain.status import Kind
 
 
@@ -25,10 +25,10 @@ class Vendor:
     def provision(self, order: VendorOrder) -> None:
         """Registers the token for the journey. Done once, however often it is asked."""
         body = {"kind": order.kind, "reference": order.journey_id, "serial_number": order.serial_number}
-        self._party.ask("PUT", f"/v1/provisionings/{order.journey_id}", {k: v for k, v in body.items() if v})
+        self._party.ask("PUT", f"/v1/provisionings/{key_of(order.journey_id)}", {k: v for k, v in body.items() if v})
 
     @activity.defn(name="vendor.revoke")
     def revoke(self, order: VendorOrder) -> None:
         """The token opens nothing at the vendor any more."""
         body = {"reference": order.journey_id, "serial_number": order.serial_number}
-        self._party.ask("PUT", f"/v1/revocations/{order.journey_id}", {k: v for k, v in body.items() if v})
+        self._party.ask("PUT", f"/v1/revocations/{key_of(order.journey_id)}", {k: v for k, v in body.items() if v})

@@ -45,6 +45,8 @@ from workflows.token_messages import TokenMessages
 ASK_AGAIN = timedelta(hours=1)
 """A party that has refused is asked again after this; only its answer tells when a person has mended it."""
 
+LONGEST_ID = 200
+
 
 @workflow.defn(name="TokenJourney")
 class TokenJourney(TokenMessages):
@@ -60,6 +62,10 @@ class TokenJourney(TokenMessages):
         except Refused as fault:
             self.problem = fault
         info = workflow.info()
+        if len(info.workflow_id) > LONGEST_ID:
+            self.problem = Refused(
+                f"The journey's id has more than {LONGEST_ID} characters, which records can't hold; start it under a shorter one."
+            )
         self.state = self.request.carried or Journey(
             journey_id=info.workflow_id,
             prescriber_id=self.request.prescriber_id,
