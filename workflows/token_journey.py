@@ -122,12 +122,10 @@ class TokenJourney(TokenMessages):
     async def stages(self) -> None:
         """Each stage waits for what ends it. A cancellation or deactivation stops them from outside."""
         if self.state.status is not Status.ACTIVE:
-            await queue(self)
-            await fulfil(self)
-            if self.state.kind is Kind.HARD:
-                await deliver(self)
-            await activate(self)
-            await sync(self)
+            for stage in (queue, fulfil, deliver, activate, sync):
+                await stage(self)
+                if self.state.ended:
+                    return  # lost in transit, or never activated
         await serve(self)
 
     async def admit(self) -> None:

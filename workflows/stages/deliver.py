@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from activities.calendar import Calendar, CalendarQuestion
-from domain.status import Status
+from domain.status import Kind, Status
 from workflows import calls
 from workflows.stages import promises
 
@@ -14,8 +14,11 @@ LOST = "lost in transit: not delivered by the tenth business day"
 
 
 async def deliver(journey: "TokenJourney") -> None:
-    """Returns when the token is in the prescriber's hands: delivered, or enrolled before the carrier said so."""
+    """Returns when the token is in the prescriber's hands: delivered, or enrolled before the carrier said so. A soft token
+    is not delivered at all."""
     state = journey.state
+    if state.kind is Kind.SOFT:
+        return
     assert state.shipped_at
     window = await calls.local(
         Calendar.delivery_window,
