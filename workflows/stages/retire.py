@@ -27,7 +27,8 @@ async def retire(journey: "TokenJourney") -> None:
                 Directory.revoke, state.journey_id, summary="Take the token out of the Surescripts directory"
             )
         )
-    if state.tracking_number and not state.shipped:
+    if state.kind is Kind.HARD and state.processed_at and not state.shipped:
+        # Also where no label is known: the carrier may have made one whose answer was lost.
         work.append(journey.insist(Carrier.void, state.journey_id, summary="Void the shipping label"))
     if work:
         await asyncio.gather(*work)

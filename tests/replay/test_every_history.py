@@ -1,0 +1,54 @@
+"""Every history that the tests before this one have produced is replayed; a change that breaks one breaks this."""
+
+from datetime import timedelta
+
+import pytest
+from temporalio import workflow
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHistory
+from temporalio.worker import Replayer
+
+from connection import data_converter
+from settings import Settings
+from tests.stage import Stage
+from worker import SANDBOX, WORKFLOWS
+
+
+@workflow.defn(name="TokenJourney", sandboxed=False)
+class Changed:
+    """A journey that begins with something else than the histories do."""
+
+    @workflow.run
+    async def run(self, _request: dict[str, str]) -> None:
+        await workflow.sleep(timedelta(days=1))
+
+
+async def histories(client: Client) -> list[WorkflowHistory]:
+    found = []
+    async for execution in client.list_workflows("WorkflowType = 'TokenJourney'"):
+        handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
+        history = await handle.fetch_history()
+        if any(event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED for event in history.events):
+            found.append(history)
+    return found
+
+
+async def test_every_history_replays(stage: Stage, settings: Settings) -> None:
+    for kind in ("hard", "soft"):
+        journey = await stage.request(kind)
+        await journey.reach("Deactivated")
+        await journey.result()
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter(settings), workflow_runner=SANDBOX)
+    played = await histories(stage.client)
+    assert len(played) >= 2
+    for history in played:
+        await replayer.replay_workflow(history)
+
+
+async def test_a_change_that_breaks_histories_is_caught(stage: Stage, settings: Settings) -> None:
+    journey = await stage.request("soft")
+    await journey.reach("Processed")
+
+    replayer = Replayer(workflows=[Changed], data_converter=data_converter(settings))
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer.replay_workflow(await journey.handle.fetch_history())

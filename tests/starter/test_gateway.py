@@ -1,0 +1,74 @@
+"""Codec endpoints, the carrier's webhook, health."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from simulators.carrier import signature
+from simulators.serving import Serving
+from starter.gateway import app
+from tests.stage import Stage
+
+SECRET = "a secret of the carrier's"
+UI = {"Origin": "http://127.0.0.1:8233"}
+
+
+@pytest.fixture
+def http(stage: Stage) -> Iterator[httpx.Client]:
+    settings = stage.settings.model_copy(update={"webhook_secrets": {"plain": SecretStr(SECRET)}})
+    with Serving(app(settings)) as serving, httpx.Client(base_url=serving.url) as http:
+        yield http
+
+
+@pytest.fixture(autouse=True)
+def address(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", stage.client.service_client.config.target_host)
+
+
+async def test_what_the_ui_encodes_it_can_decode(http: httpx.Client) -> None:
+    typed = {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "eyJhIjoxfQ=="}]}
+    sealed = http.post("/codec/encode", json=typed, headers=UI)
+    assert sealed.headers["access-control-allow-origin"] == UI["Origin"]
+    assert "eyJhIjoxfQ" not in sealed.text
+    opened = http.post("/codec/decode?preserveStorageRefs=true", json=sealed.json(), headers=UI)
+    assert opened.json() == typed
+    assert http.post("/codec/decode", content=b"nonsense").status_code == 400
+
+
+async def test_only_the_ui_s_origin_may_read(http: httpx.Client) -> None:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-namespace"}
+    assert http.options("/codec/decode", headers=UI | asked).status_code == 200
+    other = http.options("/codec/decode", headers={"Origin": "http://evil.example"} | asked)
+    assert "access-control-allow-origin" not in other.headers
+
+
+async def test_a_signed_event_moves_its_journey(stage: Stage, http: httpx.Client) -> None:
+    journey = await stage.request("hard")
+    await journey.reach("Shipped")
+    number = (await journey.status())["tracking_number"]
+    event = {"tracking_number": number, "status": "delivered", "occurred_at": (await journey.now()).isoformat()}
+    content = json.dumps(event).encode()
+    forged = signature(content, "another secret")
+    assert http.post("/v1/webhooks/carrier/plain", content=content, headers=forged).status_code == 401
+    stale = signature(content, SECRET) | {"X-Tokens-Timestamp": str(int(time.time()) - 900)}
+    assert http.post("/v1/webhooks/carrier/plain", content=content, headers=stale).status_code == 401
+    assert http.post("/v1/webhooks/carrier/plain", content=content).status_code == 401
+    assert (await journey.status())["status"] == "Shipped"
+    answer = http.post("/v1/webhooks/carrier/plain", content=content, headers=signature(content, SECRET))
+    assert (answer.status_code, answer.json()) == (202, {"taken": True})
+    assert (await journey.status())["status"] == "Delivered"
+
+
+async def test_an_event_that_nobody_waits_for(http: httpx.Client) -> None:
+    for content, status in ((b'{"tracking_number": "TKN0"}', 202), (b"[]", 422), (b"{", 422)):
+        answer = http.post("/v1/webhooks/carrier/plain", content=content, headers=signature(content, SECRET))
+        assert answer.status_code == status
+
+
+async def test_health(http: httpx.Client) -> None:
+    assert http.get("/healthz").status_code == 200
+    assert http.get("/readyz").json() == {"status": "ready"}

@@ -1,0 +1,88 @@
+"""Encryption of what Temporal keeps, and payloads that nobody can read."""
+
+import base64
+import json
+
+from google.protobuf import json_format
+from temporalio.api.common.v1 import Payload
+
+from connection import EncryptionCodec, data_converter
+from settings import Settings
+from tests.stage import Stage
+from workflows.messages import Unreadable
+
+OLD, NEW = {"k1": "11" * 32}, {"k2": "22" * 32}
+
+
+def plain(value: object) -> Payload:
+    return Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(value).encode())
+
+
+async def test_what_is_encrypted_comes_back_and_nobody_reads_it_on_the_way() -> None:
+    codec = EncryptionCodec(NEW)
+    [sealed] = await codec.encode([plain("dr.secret@clinic.example")])
+    assert b"secret" not in sealed.SerializeToString()
+    assert await codec.decode([sealed]) == [plain("dr.secret@clinic.example")]
+    [again] = await codec.encode([plain("dr.secret@clinic.example")])
+    assert again.data != sealed.data
+    assert await codec.encode([sealed]) == [sealed]
+
+
+async def test_keys_rotate() -> None:
+    [old] = await EncryptionCodec(OLD).encode([plain(1)])
+    both = EncryptionCodec({**NEW, **OLD})
+    assert await both.decode([old]) == [plain(1)]
+    [new] = await both.encode([plain(1)])
+    assert new.metadata["encryption-key-id"] == b"k2"
+
+
+async def test_a_foreign_key_or_damage_is_let_through_marked() -> None:
+    [foreign] = await EncryptionCodec(OLD).encode([plain(1)])
+    damaged = Payload(metadata=foreign.metadata, data=foreign.data[:-1] + b"x")
+    for payload, codec in ((foreign, EncryptionCodec(NEW)), (damaged, EncryptionCodec(OLD))):
+        [read] = await codec.decode([payload])
+        assert isinstance(Unreadable.recognised(json.loads(read.data)), Unreadable)
+
+
+async def test_a_message_under_a_foreign_key_is_kept_with_its_reason(stage: Stage, settings: Settings) -> None:
+    journey = await stage.request("soft")
+    foreign = settings.model_copy(update={"payload_keys": {"other": type(settings.pin_pepper)("33" * 32)}})
+    from temporalio.client import Client
+
+    stranger = await Client.connect(
+        stage.client.service_client.config.target_host, data_converter=data_converter(foreign)
+    )
+    await stranger.get_workflow_handle(journey.id).signal("cancel", {"by": "stranger"})
+    snapshot = await journey.status()
+    assert snapshot["status"] == "Requested"
+    [refused] = snapshot["refused"]
+    assert "a key that this system does not have" in refused["reason"]
+
+
+async def test_a_history_gives_away_nobody(stage: Stage) -> None:
+    journey = await stage.request("hard", email="dr.giveaway@clinic.example", requested_by="Giveaway")
+    await journey.update("edit", {"email": "other.giveaway@clinic.example"})
+    await journey.reach("Active")
+    history = (await journey.handle.fetch_history()).to_json()
+    described = json_format.MessageToJson((await journey.handle.describe()).raw_description)
+    for text in (history, described):
+        everything = text + str([base64.b64decode(part, validate=False) for part in _payloads(json.loads(text))])
+        assert "iveaway" not in everything
+        assert "clinic.example" not in everything
+        assert "lakeside" not in everything.lower()
+
+
+def _payloads(value: object) -> list[str]:
+    """Every base64 text under `data` in Temporal's JSON."""
+    if isinstance(value, dict):
+        own = [value["data"]] if isinstance(value.get("data"), str) else []
+        return own + [part for inner in value.values() for part in _payloads(inner)]
+    if isinstance(value, list):
+        return [part for inner in value for part in _payloads(inner)]
+    return []
+
+
+async def test_the_sentence_of_a_failed_journey_is_encrypted_too(stage: Stage) -> None:
+    journey = await stage.start({"prescriber_id": "P-1025", "kind": "hard"})
+    assert "ID proofing" in await journey.failed()
+    assert "ID proofing" not in (await journey.handle.fetch_history()).to_json()
