@@ -36,6 +36,8 @@ from worker import Dependencies, worker_for
 NEW_YORK = ZoneInfo("America/New_York")
 TUESDAY = datetime(2037, 3, 3, 10, 0, tzinfo=NEW_YORK)
 """An ordinary morning. 2037 has the calendar of 2026, and is far enough ahead for the tests not to age."""
+EVENING = TUESDAY.replace(hour=18)
+"""After the carrier's cut-off: what is processed now waits for the next day."""
 _PATIENCE = 20
 
 
@@ -267,7 +269,10 @@ class Play:
             await self.update("cancel", {})
             return
         await self.process()
-        kind = (await self.status())["kind"]
+        snapshot = await self.status()
+        if snapshot["status"] == status:
+            return
+        kind = snapshot["kind"]
         order = steps[kind]
         if status == order[0]:
             return

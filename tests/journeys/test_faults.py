@@ -10,6 +10,8 @@ from database import audit
 from database.tables import EmailRow
 from tests.stage import Play, Stage
 
+pytestmark = pytest.mark.slow
+
 
 def once_each(stage: Stage, journey: Play) -> None:
     """One email a step, one label, one provisioning, one allocation; the audit trail whole."""

@@ -6,6 +6,8 @@ from temporalio.api.enums.v1 import EventType
 from tests.stage import Play, Stage
 from workflows.search_attributes import NEEDS_ATTENTION
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 async def test_synced_within_the_hour(stage: Stage, kind: str) -> None:

@@ -13,6 +13,8 @@ from settings import Settings
 from tests.stage import Stage
 from worker import SANDBOX, WORKFLOWS
 
+pytestmark = pytest.mark.slow
+
 
 @workflow.defn(name="TokenJourney", sandboxed=False)
 class Changed:
