@@ -22,6 +22,8 @@ from starter import keys, supervision
 from starter.stack import ROOT, Layout, Stack, StackError, connect_info, until_stopped
 from starter.supervision import Child, Supervisor, Wanted, identity
 
+pytestmark = pytest.mark.slow  # processes are started and killed for real
+
 PATIENCE = 30.0
 _PARTS = {"stack", "temporal", "vendor", "carrier", "directory", "mail", "gateway", "worker"}
 
@@ -406,7 +408,6 @@ async def status_of(journey: WorkflowHandle[Any, Any]) -> str:
     return (await asyncio.wait_for(journey.query("status"), PATIENCE))["status"]
 
 
-@pytest.mark.slow
 async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     settings, said = real_settings(tmp_path), []
     async with Stack(settings, said.append) as running:
