@@ -20,8 +20,6 @@ WRONG = (
     "The serial number and passcode could not be confirmed; check the serial number on the back of the token, press its "
     "button again and enter the new passcode."
 )
-STREAK_LIMIT = 100
-"""Wrong passcodes in a row, over all links, after which a token is beyond enrolling (rules, "Activation")."""
 
 
 class HardAttempt(BaseModel):
@@ -78,9 +76,10 @@ class Enrollment:
             return verdict
 
     def _judge(self, token: TokenRow, attempt: HardAttempt) -> str | None:
-        if token.failures_in_a_row >= STREAK_LIMIT:
+        most = attempt.policy.most_failures_in_a_row
+        if token.failures_in_a_row >= most:
             return (
-                f"This token has had {STREAK_LIMIT} wrong passcodes in a row and can't be enrolled any more; ask the team to "
+                f"This token has had {most} wrong passcodes in a row and can't be enrolled any more; ask the team to "
                 "cancel this request and send another token."
             )
         device = Device(

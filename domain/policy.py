@@ -38,6 +38,8 @@ class Policy(BaseModel):
     throttle_from_failure: Annotated[int, Field(ge=1)] = 3
     throttle_seconds_per_failure: Annotated[int, Field(ge=1)] = 5
     lock_after_failures: Annotated[int, Field(ge=1, le=100)] = 10
+    most_failures_in_a_row: Annotated[int, Field(ge=1)] = 100
+    """Over all links; a token that has had so many is beyond enrolling."""
 
     # Surescripts
     sync_poll_seconds: Annotated[int, Field(ge=1)] = 60

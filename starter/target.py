@@ -31,8 +31,11 @@ def settings_in_use() -> Settings:
 
 def settings_of(state: Path, running: dict[str, Any]) -> Settings:
     """The settings of the embedded stack that runs on `state`; this process's environment speaks to it from here on."""
+    for name in [name for name in os.environ if name.startswith("TEMPORAL_")]:
+        del os.environ[name]  # a developer's API key or certificates are for another server
     os.environ.update(
         {
+            "TEMPORAL_CONFIG_FILE": os.devnull,
             **keys.environment(keys.load_or_create(state)),
             "TEMPORAL_ADDRESS": running["temporal"],
             "TEMPORAL_NAMESPACE": running["namespace"],

@@ -5,9 +5,9 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from database.tables import ActivationLink
+from database.tables import ActivationLink, TokenRow
 from tests.stage import Play, Stage
 
 
@@ -160,3 +160,15 @@ async def test_a_token_that_goes_by_time(stage: Stage) -> None:
     await journey.refused("enroll_hard", {"serial_number": serial, "passcode": stale})
     previous = journey.device(serial).press(at=await journey.now() - timedelta(seconds=30))
     await journey.update("enroll_hard", {"serial_number": serial, "passcode": previous})
+
+
+async def test_never_more_than_a_hundred_wrong_ones_in_a_row(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    await journey.reach("Delivered")
+    with stage.sessions.begin() as session:
+        session.execute(update(TokenRow).where(TokenRow.journey_id == journey.id).values(failures_in_a_row=100))
+    await journey.update("resend_activation", {"by": "Dana"})
+    await journey.wait(seconds=5)
+    serial = (await journey.status())["serial_number"]
+    right = {"serial_number": serial, "passcode": journey.device(serial).press(at=await journey.now())}
+    assert "can't be enrolled any more" in await journey.refused("enroll_hard", right)
