@@ -9,10 +9,11 @@ Sessions = sessionmaker[Session]
 
 
 def engine_of(url: str) -> Engine:
-    """An engine for `url`. SQLite's transactions take the write lock at once, so that two writers never deadlock."""
+    """An engine for `url`. SQLite's transactions take the write lock at once, so that two writers never deadlock. Errors
+    don't repeat the values of a statement: they are logged, and the values are people's."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": 30})
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(url, connect_args={"timeout": 30}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:

@@ -31,7 +31,7 @@ class Refused(ApplicationError):
 class Body(BaseModel):
     """What every body has in common: nothing unknown is taken silently."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     example: ClassVar[dict[str, Any]] = {}
     """What to paste, for details, snapshots and refusals."""
