@@ -1,39 +1,88 @@
 """How the simulated parties read and answer."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any
 
+from pydantic import BaseModel, StringConstraints, ValidationError
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from simulators.faults import FaultGate, Faults
 from simulators.store import Conflict, Store
 
-
-def sentence(detail: str, status: int) -> JSONResponse:
-    """A refusal in the party's own name."""
-    return JSONResponse({"detail": detail}, status)
+Text = Annotated[str, StringConstraints(strict=True, min_length=1, strip_whitespace=True)]
 
 
-async def body_of(request: Request) -> dict[str, Any] | None:
-    """The JSON object that was sent; None if it is not one."""
+class Refusal(Exception):
+    """Answered with `status` and the sentence."""
+
+    def __init__(self, detail: str, status: int = 422) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+def party(store: Store, faults: Faults, routes: Sequence[Route]) -> Starlette:
+    """A party's server: its routes behind the fault switches, its store open while it runs."""
+    return Starlette(
+        routes=[*routes, *faults.routes()],
+        middleware=[Middleware(FaultGate, faults)],
+        exception_handlers={Refusal: _refused},
+        lifespan=store.lifespan,
+    )
+
+
+async def _refused(_request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, Refusal)
+    return JSONResponse({"detail": str(fault)}, fault.status)
+
+
+async def read(request: Request, form: type[BaseModel]) -> dict[str, Any]:
+    """The JSON object that was sent, as it was sent, if it fits `form`. Raises Refusal (422)."""
     try:
         body = await request.json()
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
+    except (ValueError, RecursionError):
+        raise Refusal("The body is not JSON; send one JSON object.") from None
+    if not isinstance(body, dict):
+        raise Refusal("The body is not a JSON object; send one.")
+    try:
+        form.model_validate(body)
+    except ValidationError as fault:
+        raise Refusal(_sentence(fault)) from None
+    return body
+
+
+def _sentence(fault: ValidationError) -> str:
+    """What is wrong first. It never says what was sent: that may be somebody's address."""
+    first = fault.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"{where} is missing; send it."
+    what = first["msg"].removeprefix("Value error, ")
+    return f"{where} is wrong: {what[:1].lower()}{what[1:]}."
+
+
+def key_of(request: Request) -> str:
+    """The key at the end of the path, decoded. Raises Refusal (404)."""
+    key = request.path_params["key"]
+    if not key:
+        raise Refusal("The key is missing; put it at the end of the path.", 404)
+    return key
 
 
 def once(store: Store, what: str, request: Request, body: dict[str, Any], result: dict[str, Any]) -> Response:
-    """Done once per key: 201 the first time, then 200 with the same answer; 409 for another body."""
+    """Done once per key: 201 the first time, then 200 with the same answer. Raises Refusal (409) for another body."""
     try:
-        kept, new = store.once(what, request.path_params["key"], str(body["reference"]), body, result)
+        kept, new = store.once(what, key_of(request), body["reference"], body, result)
     except Conflict as conflict:
-        return sentence(str(conflict), 409)
+        raise Refusal(str(conflict), 409) from None
     return JSONResponse(kept, 201 if new else 200)
 
 
 def listing(store: Store, what: str) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint with everything done of a kind, by `?reference=` if given."""
+    """An endpoint with everything done of a kind, oldest first and as it was first answered; by `?reference=` if given."""
 
     async def listed(request: Request) -> Response:
         return JSONResponse(store.all(what, request.query_params.get("reference")))

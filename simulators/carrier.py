@@ -1,12 +1,19 @@
-"""The parcel carrier: labels, and events of the parcels. `python -m simulators.carrier --port N --state DIR`.
+"""Stands in for the parcel carrier: sells labels and tells of its parcels. `python -m simulators.carrier --port N --state DIR`.
 
-    PUT  /v1/shipments/{key}        {"to", "from", "reference"}   one label per key
-    PUT  /v1/shipments/{key}/void   {}
-    GET  /v1/shipments              ?reference=
+    PUT  /v1/shipments/{key}        {"to": address, "from": address, "reference", "service"?}
+                                    -> {"shipment_id", "tracking_number", "state": "bought"}
+    PUT  /v1/shipments/{key}/void   {}   -> {"state": "voided"}, also where there is no such label
+    GET  /v1/shipments, /v1/voids   ?reference=   lists, oldest first
     POST /simulate/events           {"tracking_number", "status", "occurred_at", "detail"?}
 
-An event is posted at once to `--webhook-url`, signed: `X-Tokens-Signature` is `sha256=` and the HMAC of
-`<X-Tokens-Timestamp>.<body>`. It is sent once, so that a lost one stays lost until somebody sends it again.
+A label is bought once per key: 201 the first time, 200 with the same answer after that, 409 for another body. A refusal is
+`{"detail": one sentence}`. What was done is kept in DIR/carrier.db and outlives a `kill -9`. Switches for faults: see
+`simulators.faults`.
+
+Parcels never move by themselves. An event is posted at once to `--webhook-url`, signed: `X-Tokens-Signature` is `sha256=` and
+the HMAC-SHA256 in hex of `<X-Tokens-Timestamp>.<body>`, the time stamp in Unix seconds. Any tracking number will do, so that
+events of unknown parcels can be played. It is sent once: a lost one stays lost until somebody sends it again. The answer is
+202 with `{"webhook": status}`; 502 if the webhook did not take it, with null for the status if it could not be reached.
 """
 
 import hashlib
@@ -15,61 +22,84 @@ import json
 import secrets
 import time
 from pathlib import Path
+from typing import Any, Literal
 
 import httpx
+from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
-from simulators.answers import body_of, listing, once, sentence
+from simulators.answers import Refusal, Text, key_of, listing, once, party, read
 from simulators.faults import Faults
 from simulators.serving import arguments, run
 from simulators.store import Store
 
-STATUSES = ("pre_transit", "in_transit", "out_for_delivery", "delivered", "failure", "returned")
+
+class Shipment(BaseModel):
+    """Addresses are objects; what stands in them is the sender's affair."""
+
+    to: dict[str, Any]
+    sender: dict[str, Any] = Field(alias="from")
+    reference: Text
+    service: Text | None = None
 
 
-def app(state: Path, webhook_url: str | None = None, webhook_secret: str = "") -> ASGIApp:
+class Event(BaseModel):
+    tracking_number: Text
+    status: Literal["pre_transit", "in_transit", "out_for_delivery", "delivered", "failure", "returned"]
+    occurred_at: Text
+    detail: str | None = None
+
+
+class Nothing(BaseModel):
+    """`{}`."""
+
+
+def app(state: Path, webhook_url: str | None = None, webhook_secret: str = "") -> Starlette:
     """The server; what it has done is kept in `state`."""
     store = Store(state / "carrier.db")
-    faults = Faults()
 
     async def ship(request: Request) -> Response:
-        body = await body_of(request)
-        if body is None or not body.get("reference") or not isinstance(body.get("to"), dict):
-            return sentence("A shipment needs to (an address) and reference; send both.", 422)
-        result = {"shipment_id": secrets.token_hex(8), "tracking_number": _tracking_number(), "state": "bought"}
+        body = await read(request, Shipment)
+        result = {}
+        if store.reference("shipments", key_of(request)) is None:
+            number = _claimed(store, body["reference"])
+            result = {"shipment_id": secrets.token_hex(8), "tracking_number": number, "state": "bought"}
         return once(store, "shipments", request, body, result)
 
     async def void(request: Request) -> Response:
-        key = request.path_params["key"]
-        store.put("voids", key, key, {"state": "voided"})
+        await read(request, Nothing)
+        key = key_of(request)
+        store.put("voids", key, store.reference("shipments", key) or key, {"state": "voided"})
         return JSONResponse({"state": "voided"})
 
     async def event(request: Request) -> Response:
-        body = await body_of(request)
-        if body is None or not body.get("tracking_number") or body.get("status") not in STATUSES:
-            return sentence(f"An event needs tracking_number and a status of {', '.join(STATUSES)}; send both.", 422)
+        body = await read(request, Event)
         if webhook_url is None:
-            return sentence("No webhook is set; start the carrier with --webhook-url.", 409)
+            raise Refusal("No webhook is set; start the carrier with --webhook-url.", 409)
         content = json.dumps(body).encode()
-        async with httpx.AsyncClient(timeout=10) as client:
-            answer = await client.post(webhook_url, content=content, headers=signature(content, webhook_secret))
+        try:
+            # Not by way of a proxy that the environment names: the webhook is on this machine.
+            async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+                answer = await client.post(webhook_url, content=content, headers=signature(content, webhook_secret))
+        except httpx.HTTPError as fault:
+            reason = f"The webhook could not be reached ({type(fault).__name__}); the event is lost, send it again."
+            return JSONResponse({"webhook": None, "detail": reason}, 502)
         return JSONResponse({"webhook": answer.status_code}, 202 if answer.is_success else 502)
 
-    return faults.wrap(
-        Starlette(
-            routes=[
-                Route("/v1/shipments/{key}", ship, methods=["PUT"]),
-                Route("/v1/shipments/{key}/void", void, methods=["PUT"]),
-                Route("/v1/shipments", listing(store, "shipments")),
-                Route("/v1/voids", listing(store, "voids")),
-                Route("/simulate/events", event, methods=["POST"]),
-                *faults.routes(),
-            ]
-        )
+    return party(
+        store,
+        Faults(),
+        [
+            # A key may be any text: `path` lets its slashes through, which arrive decoded. The longer route comes first.
+            Route("/v1/shipments/{key:path}/void", void, methods=["PUT"]),
+            Route("/v1/shipments/{key:path}", ship, methods=["PUT"]),
+            Route("/v1/shipments", listing(store, "shipments")),
+            Route("/v1/voids", listing(store, "voids")),
+            Route("/simulate/events", event, methods=["POST"]),
+        ],
     )
 
 
@@ -84,17 +114,37 @@ def signature(content: bytes, secret: str) -> dict[str, str]:
     }
 
 
-def _tracking_number() -> str:
-    """`TKN`, twelve digits, and their check digit (weights 3 and 1 in turn, as on parcels' bar codes)."""
-    digits = [secrets.randbelow(10) for _ in range(12)]
-    weighted = sum(digit * (3 if place % 2 == 0 else 1) for place, digit in enumerate(digits))
-    return "TKN" + "".join(map(str, digits)) + str(-weighted % 10)
+def check_digit(digits: str) -> str:
+    """The digit that follows them: weights 3 and 1 in turn from the left, to the next ten."""
+    weighted = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(digits))
+    return str(-weighted % 10)
+
+
+def _claimed(store: Store, reference: str) -> str:
+    """`TKN` and twelve digits, the last one the check digit; never given out before, and never again.
+
+    Drawn at random, not counted: a simulator that begins anew must not give out the numbers of older journeys again.
+    """
+    while True:
+        digits = f"{secrets.randbelow(10**11):011d}"
+        number = f"TKN{digits}{check_digit(digits)}"
+        _, new = store.once("tracking_numbers", number, reference, None, {})
+        if new:
+            return number
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--webhook-url", help="where events are posted; left out: they are refused")
+    secrets_ = parser.add_mutually_exclusive_group()
+    secrets_.add_argument(
+        "--webhook-secret", default="", help="everybody on this machine can read it in the process list"
+    )
+    secrets_.add_argument("--webhook-secret-file", type=Path, help="a file that holds it")
+    given = parser.parse_args()
+    secret = given.webhook_secret_file.read_text().strip() if given.webhook_secret_file else given.webhook_secret
+    run(app(given.state, given.webhook_url, secret), given.host, given.port)
 
 
 if __name__ == "__main__":
-    parser = arguments(__doc__)
-    parser.add_argument("--webhook-url")
-    parser.add_argument("--webhook-secret-file", type=Path)
-    given = parser.parse_args()
-    secret = given.webhook_secret_file.read_text().strip() if given.webhook_secret_file else ""
-    run(app(given.state, given.webhook_url, secret), given.host, given.port)
+    main()

@@ -1,4 +1,8 @@
-"""The devices in people's hands: a one-button hard token of the sample data."""
+"""Stands in for the devices in people's hands: a one-button hard token of the sample data.
+
+`HardDevice(serial, state).press()` is the passcode on its display. It needs no secrets file, as the seeds of the sample data
+are derived from the serial (`domain.samples.seed_of`). How often the button was pressed is kept in `state/devices/<serial>`.
+"""
 
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +12,10 @@ from domain.samples import HARD_TOKENS, seed_of
 
 
 class HardDevice:
-    """A hard token; how often its button was pressed is kept in `state`, as the device itself would."""
+    """A hard token; how often its button was pressed is kept in `state`, as the device itself would.
+
+    Raises ValueError for a serial that is not of the sample data.
+    """
 
     def __init__(self, serial: str, state: Path) -> None:
         token = next((token for token in HARD_TOKENS if token.serial_number == serial), None)
@@ -24,12 +31,21 @@ class HardDevice:
         self._file = state / "devices" / serial
 
     def press(self, times: int = 1, at: datetime | None = None) -> str:
-        """Presses the button so many times; the last passcode. `at` is needed by a token that goes by time."""
+        """Presses the button so many times; the last passcode. A token that goes by time needs `at`, with an offset; one
+        that goes by presses takes no notice of it. Raises ValueError without a press, or without the time it needs."""
+        if times < 1:
+            raise ValueError("A button is pressed at least once.")
         if self._device.algorithm == "TOTP":
             if at is None:
                 raise ValueError("This token goes by time; say at what time the button is pressed.")
             return current(self._device, step(self._device, at))
-        self._file.parent.mkdir(parents=True, exist_ok=True)
         pressed = int(self._file.read_text()) if self._file.exists() else 0
-        self._file.write_text(str(pressed + times))
+        self._count(pressed + times)
         return current(self._device, pressed + times - 1)
+
+    def _count(self, pressed: int) -> None:
+        """By renaming, so that the count is never half written."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        new = self._file.with_name(f".{self._file.name}.new")
+        new.write_text(str(pressed))
+        new.replace(self._file)

@@ -1,24 +1,30 @@
-"""The Surescripts directory: tokens are enrolled and sync some time later. `python -m simulators.directory --port N --state DIR`.
+"""Stands in for the Surescripts directory, with which a token syncs. `python -m simulators.directory --port N --state DIR`.
 
-    PUT    /v1/enrollments/{key}   {"prescriber_id", "kind", "reference"}
-    GET    /v1/enrollments/{key}   {"state": "pending" | "synced"}
-    DELETE /v1/enrollments/{key}
-    GET    /v1/enrollments         ?reference=
+    PUT    /v1/enrollments/{key}   {"prescriber_id", "kind": "hard" | "soft", "reference"}   -> {"state": "pending"}
+    GET    /v1/enrollments/{key}   -> {"state": "pending" | "synced"}; 404 if unknown or revoked
+    DELETE /v1/enrollments/{key}   -> {"state": "revoked"}, also for an unknown key
+    GET    /v1/enrollments, /v1/revocations   ?reference=   lists, oldest first
     PUT    /simulate/settings      {"polls_until_synced": how many GETs it takes, or null: never by itself}
     PUT    /simulate/synced/{key}  synced from now on
 
-It goes by how often it is asked, not by a clock.
+It goes by how often it is asked, not by a clock: the third GET says "synced" unless the settings say otherwise. A key that
+was revoked stays so, even if its enrolment arrives late.
+
+An enrolment is taken once per key: 201 the first time, 200 with the same answer after that, 409 for another body. A refusal
+is `{"detail": one sentence}`. What was done is kept in DIR/directory.db and outlives a `kill -9`. Switches for faults: see
+`simulators.faults`.
 """
 
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
-from simulators.answers import body_of, listing, once, sentence
+from simulators.answers import Refusal, Text, key_of, listing, once, party, read
 from simulators.faults import Faults
 from simulators.serving import arguments, run
 from simulators.store import Store
@@ -26,60 +32,72 @@ from simulators.store import Store
 _POLLS = 3
 
 
-def app(state: Path) -> ASGIApp:
+class Enrollment(BaseModel):
+    prescriber_id: Text
+    kind: Literal["hard", "soft"]
+    reference: Text
+
+
+class Polling(BaseModel):
+    polls_until_synced: Annotated[int, Field(strict=True, ge=1)] | None
+
+
+def app(state: Path) -> Starlette:
     """The server; what it has done is kept in `state`."""
     store = Store(state / "directory.db")
-    faults = Faults()
+
+    def known(key: str) -> str:
+        if store.get("enrollments", key) is None or store.get("revocations", key) is not None:
+            raise Refusal("There is no such enrolment; enrol it first.", 404)
+        return key
+
+    def reference(key: str) -> str:
+        return store.reference("enrollments", key) or key
 
     async def enroll(request: Request) -> Response:
-        body = await body_of(request)
-        if body is None or not body.get("prescriber_id") or not body.get("reference"):
-            return sentence("An enrolment needs prescriber_id and reference; send both.", 422)
-        return once(store, "enrollments", request, body, {"state": "pending"})
+        return once(store, "enrollments", request, await read(request, Enrollment), {"state": "pending"})
 
     async def ask(request: Request) -> Response:
-        key = request.path_params["key"]
-        if store.get("enrollments", key) is None or store.get("revocations", key) is not None:
-            return sentence("There is no such enrolment; enrol it first.", 404)
-        asked = (store.get("polls", key) or 0) + 1
-        store.put("polls", key, key, asked)
-        settings = store.get("settings", "settings") or {"polls_until_synced": _POLLS}
-        needed = settings["polls_until_synced"]
-        if needed is not None and asked >= needed:
-            store.put("synced", key, key, {"state": "synced"})
-        return JSONResponse(store.get("synced", key) or {"state": "pending"})
+        key = known(key_of(request))
+        if store.get("synced", key) is None:
+            asked = (store.get("polls", key) or 0) + 1
+            store.put("polls", key, reference(key), asked)
+            settings = store.get("settings", "settings") or {"polls_until_synced": _POLLS}
+            needed = settings["polls_until_synced"]
+            if needed is None or asked < needed:
+                return JSONResponse({"state": "pending"})
+            store.put("synced", key, reference(key), {"state": "synced"})
+        return JSONResponse({"state": "synced"})
 
     async def revoke(request: Request) -> Response:
-        key = request.path_params["key"]
-        store.put("revocations", key, key, {"state": "revoked"})
+        key = key_of(request)
+        store.put("revocations", key, reference(key), {"state": "revoked"})
         return JSONResponse({"state": "revoked"})
 
     async def settle(request: Request) -> Response:
-        body = await body_of(request)
-        polls = body.get("polls_until_synced", _POLLS) if body is not None else ""
-        if polls is not None and (not isinstance(polls, int) or polls < 1):
-            return sentence("polls_until_synced is a number from 1 on, or null; send one of them.", 422)
-        store.put("settings", "settings", "settings", {"polls_until_synced": polls})
-        return JSONResponse({"polls_until_synced": polls})
+        body = await read(request, Polling)
+        settings = {"polls_until_synced": body["polls_until_synced"]}
+        store.put("settings", "settings", "settings", settings)
+        return JSONResponse(settings)
 
     async def sync(request: Request) -> Response:
-        key = request.path_params["key"]
-        store.put("synced", key, key, {"state": "synced"})
+        key = known(key_of(request))
+        store.put("synced", key, reference(key), {"state": "synced"})
         return JSONResponse({"state": "synced"})
 
-    return faults.wrap(
-        Starlette(
-            routes=[
-                Route("/v1/enrollments/{key}", enroll, methods=["PUT"]),
-                Route("/v1/enrollments/{key}", ask, methods=["GET"]),
-                Route("/v1/enrollments/{key}", revoke, methods=["DELETE"]),
-                Route("/v1/enrollments", listing(store, "enrollments")),
-                Route("/v1/revocations", listing(store, "revocations")),
-                Route("/simulate/settings", settle, methods=["PUT"]),
-                Route("/simulate/synced/{key}", sync, methods=["PUT"]),
-                *faults.routes(),
-            ]
-        )
+    return party(
+        store,
+        Faults(),
+        [
+            # A key may be any text: `path` lets its slashes through, which arrive decoded.
+            Route("/v1/enrollments/{key:path}", enroll, methods=["PUT"]),
+            Route("/v1/enrollments/{key:path}", ask, methods=["GET"]),
+            Route("/v1/enrollments/{key:path}", revoke, methods=["DELETE"]),
+            Route("/v1/enrollments", listing(store, "enrollments")),
+            Route("/v1/revocations", listing(store, "revocations")),
+            Route("/simulate/settings", settle, methods=["PUT"]),
+            Route("/simulate/synced/{key:path}", sync, methods=["PUT"]),
+        ],
     )
 
 

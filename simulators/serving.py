@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import signal
 import socket
+import sys
 import threading
-import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,67 +16,141 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from simulators.faults import LostReply
+from simulators.faults import DROP
+
+_GRACE = 0.3
+"""Seconds that requests under way are given at the end; what hangs is cut off then."""
 
 
 class _DroppingProtocol(H11Protocol):
-    """Lets an application drop the connection without an answer, by raising LostReply."""
+    """Hands applications what drops their connection without an answer, as an ASGI extension."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         inner = self.app
 
         async def dropping(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("extensions", {})[DROP] = {"now": transport.abort}
             try:
                 await inner(scope, receive, send)  # type: ignore[arg-type]
-            except LostReply:
+            except asyncio.CancelledError:  # the server ends; uvicorn would answer 500
                 transport.abort()
+                while (await receive())["type"] != "http.disconnect":
+                    pass
 
         self.app = dropping  # type: ignore[assignment]
 
 
 class _Server(uvicorn.Server):
-    """Signals are the main thread's business."""
+    """Leaves signals to the main thread, says when it has started, and ends soon even while requests hang."""
 
-    def install_signal_handlers(self) -> None:
-        return
+    def __init__(self, app: ASGIApp, on_start: Callable[[], None]) -> None:
+        # No log configuration of uvicorn's own: errors go where the process's logs go, the rest nowhere.
+        super().__init__(
+            uvicorn.Config(app, http=_DroppingProtocol, ws="none", log_config=None, log_level="error", access_log=False)
+        )
+        self._on_start = on_start
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cut = asyncio.get_running_loop().call_later(_GRACE, self._cut)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cut.cancel()
+
+    def _cut(self) -> None:
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # type: ignore[union-attr]
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app, http=_DroppingProtocol, ws="none", log_level="critical", access_log=False, timeout_graceful_shutdown=1
-    )
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 is any free one. Raises OSError.
 
-
-def _listen(host: str, port: int) -> socket.socket:
-    listening = socket.create_server((host, port))
-    listening.set_inheritable(False)
+    It names its protocol, which `socket.create_server` leaves out: asyncio sends without delay only where it sees TCP, and
+    each answer on a connection that is kept open would take 40 ms.
+    """
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen()
+    except OSError:
+        listening.close()
+        raise
     return listening
 
 
 class Serving:
-    """A Starlette application on a free port, in a thread of its own: `with Serving(app) as serving: serving.url`."""
+    """An ASGI application on a free port of 127.0.0.1, in a thread of its own: `with Serving(app) as serving: serving.url`.
 
-    def __init__(self, app: ASGIApp, port: int = 0) -> None:
-        self._app, self._port = app, port
+    `async with` does the same without holding up the loop. Raises OSError when the port is taken, RuntimeError when the
+    application does not start.
+    """
+
+    def __init__(self, app: ASGIApp, port: int = 0, host: str = "127.0.0.1") -> None:
+        self._app, self._port, self._host = app, port, host
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Returns when it listens."""
+        listening = listen(self._host, self._port)
+        ready = threading.Event()
+        self._server = _Server(self._app, ready.set)
+        self.url = _url(self._host, listening)
+
+        def serve() -> None:
+            try:
+                asyncio.run(self._server.serve([listening]))
+            except SystemExit:  # how uvicorn ends when the application does not start; its log says why
+                pass
+            finally:
+                listening.close()
+                ready.set()
+
+        self._thread = threading.Thread(target=serve, daemon=True)
+        self._thread.start()
+        ready.wait()
+        if not self._server.started:
+            raise RuntimeError("the application did not start; the log says why")
+
+    def stop(self) -> None:
+        """Returns when nothing of it runs any more. A second time it does nothing."""
+        if self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(10)
+            self._thread = None
 
     def __enter__(self) -> Self:
-        self._socket = _listen("127.0.0.1", self._port)
-        self._server = _Server(_config(self._app))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._socket])), daemon=True)
-        self._thread.start()
-        while not self._server.started and self._thread.is_alive():
-            time.sleep(0.005)
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
-        with suppress(OSError):
-            self._socket.close()
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+
+def _url(host: str, listening: socket.socket) -> str:
+    return f"http://{host}:{listening.getsockname()[1]}"
 
 
 def arguments(about: str | None) -> argparse.ArgumentParser:
@@ -87,15 +163,20 @@ def arguments(about: str | None) -> argparse.ArgumentParser:
 
 
 def run(app: ASGIApp, host: str, port: int) -> None:
-    """Serves until SIGTERM or SIGINT; says `ready` with its address."""
-    listening = _listen(host, port)
-    server = uvicorn.Server(_config(app))
+    """Serves until SIGTERM or SIGINT; prints `ready` with its address when it listens.
 
-    async def serve() -> None:
-        serving = asyncio.create_task(server.serve([listening]))
-        while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn tells of its start in no other way
-            await asyncio.sleep(0.01)
-        print(f"ready http://{host}:{listening.getsockname()[1]}", flush=True)
-        await serving
+    Raises SystemExit with a sentence when the port is taken, with 3 when the application does not start.
+    """
+    try:
+        listening = listen(host, port)
+    except OSError as fault:
+        sys.exit(f"{host}:{port} can't be listened on ({fault.strerror}); give another --port, or 0 for any free one.")
+    with listening:
+        server = _Server(app, lambda: print(f"ready {_url(host, listening)}", flush=True))
 
-    asyncio.run(serve())
+        def end(_number: int, _frame: Any) -> None:
+            server.should_exit = True
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
+        asyncio.run(server.serve([listening]))

@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,52 +13,73 @@ class Conflict(Exception):
 
 
 class Store:
-    """One table of (what, key): the request, its reference and the result."""
+    """One table of (what, key): the request, its reference and the result.
+
+    Open while its server runs (`lifespan`), and used from that server's thread only. Each write is on disk before the call
+    returns, so a party never answers for something that a `kill -9` could undo.
+    """
 
     def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS done (what TEXT, key TEXT, reference TEXT, request TEXT, result TEXT, "
-            "PRIMARY KEY (what, key))"
-        )
+        self._file = file
+        self._connection: sqlite3.Connection | None = None
 
-    def close(self) -> None:
-        self._connection.close()
+    @asynccontextmanager
+    async def lifespan(self, _app: Any = None) -> AsyncIterator[None]:
+        """Open inside. Raises OSError or sqlite3.Error when the file can't be made."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(self._file, isolation_level=None)
+        try:
+            self._run("PRAGMA journal_mode = WAL")
+            self._run("PRAGMA synchronous = FULL")
+            self._run(
+                "CREATE TABLE IF NOT EXISTS done (what TEXT, key TEXT, reference TEXT, request TEXT, result TEXT, "
+                "PRIMARY KEY (what, key))"
+            )
+            yield
+        finally:
+            self._connection.close()
+            self._connection = None
+
+    def _run(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        assert self._connection is not None, "the store is open only while its server runs"
+        return self._connection.execute(statement, values)
 
     def once(self, what: str, key: str, reference: str, request: Any, result: Any) -> tuple[Any, bool]:
         """Keeps `result` unless the key is known; the kept result and whether it is new. Raises Conflict."""
         asked = json.dumps(request, sort_keys=True)
-        with self._lock:
-            cursor = self._connection.execute(
-                "INSERT OR IGNORE INTO done VALUES (?, ?, ?, ?, ?)", (what, key, reference, asked, json.dumps(result))
-            )
-            row = self._connection.execute(
-                "SELECT request, result FROM done WHERE what = ? AND key = ?", (what, key)
-            ).fetchone()
+        new = self._run(
+            "INSERT OR IGNORE INTO done VALUES (?, ?, ?, ?, ?)", what, key, reference, asked, json.dumps(result)
+        ).rowcount
+        row = self._run("SELECT request, result FROM done WHERE what = ? AND key = ?", what, key).fetchone()
         if row[0] != asked:
             raise Conflict(f"The key {key} was used before for another request; use a new key.")
-        return json.loads(row[1]), cursor.rowcount == 1
+        return json.loads(row[1]), new == 1
 
     def put(self, what: str, key: str, reference: str, result: Any) -> None:
-        """Keeps `result`, whatever was there."""
-        with self._lock:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO done VALUES (?, ?, ?, 'null', ?)", (what, key, reference, json.dumps(result))
-            )
+        """Keeps `result`, whatever was there; the place in the order stays that of the first."""
+        self._run(
+            "INSERT INTO done VALUES (?, ?, ?, 'null', ?) ON CONFLICT (what, key) DO UPDATE SET result = excluded.result",
+            what,
+            key,
+            reference,
+            json.dumps(result),
+        )
 
     def get(self, what: str, key: str) -> Any | None:
-        with self._lock:
-            row = self._connection.execute("SELECT result FROM done WHERE what = ? AND key = ?", (what, key)).fetchone()
+        row = self._run("SELECT result FROM done WHERE what = ? AND key = ?", what, key).fetchone()
         return None if row is None else json.loads(row[0])
+
+    def reference(self, what: str, key: str) -> str | None:
+        """The reference under which it was done; None if it was not."""
+        row = self._run("SELECT reference FROM done WHERE what = ? AND key = ?", what, key).fetchone()
+        return None if row is None else row[0]
 
     def all(self, what: str, reference: str | None) -> list[dict[str, Any]]:
         """Every result of a kind, with its key and request; oldest first."""
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT key, request, result FROM done WHERE what = ? AND (? IS NULL OR reference = ?) ORDER BY rowid",
-                (what, reference, reference),
-            ).fetchall()
+        rows = self._run(
+            "SELECT key, request, result FROM done WHERE what = ? AND (? IS NULL OR reference = ?) ORDER BY rowid",
+            what,
+            reference,
+            reference,
+        ).fetchall()
         return [{"key": key, "request": json.loads(request), **json.loads(result)} for key, request, result in rows]

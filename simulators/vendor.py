@@ -1,61 +1,69 @@
-"""The token vendor: provisions tokens and revokes them. `python -m simulators.vendor --port N --state DIR`.
+"""Stands in for the token vendor, which makes tokens usable and revokes them. `python -m simulators.vendor --port N --state DIR`.
 
-    PUT /v1/provisionings/{key}   {"kind", "reference", "serial_number"?}
-    PUT /v1/revocations/{key}     {"reference", "serial_number"?}
-    GET /v1/provisionings, /v1/revocations   ?reference=
+    PUT /v1/provisionings/{key}   {"kind": "hard" | "soft", "reference", "serial_number"?}
+                                  -> {"provisioning_id", "state": "provisioned", "serial_number"?}
+    PUT /v1/revocations/{key}     {"reference", "serial_number"?}   -> {"state": "revoked"}
+    GET /v1/provisionings, /v1/revocations   ?reference=   lists, oldest first
 
-Every PUT is done once per key: asked again it answers the same, for another body it says 409.
+Every PUT is done once per key: 201 the first time, 200 with the same answer after that, 409 for another body. A hard token
+needs its serial number. A refusal is `{"detail": one sentence}`. What was done is kept in DIR/vendor.db and outlives a
+`kill -9`. Switches for faults: see `simulators.faults`.
 """
 
 import uuid
 from pathlib import Path
+from typing import Literal
 
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
-from simulators.answers import body_of, listing, once, sentence
+from simulators.answers import Refusal, Text, listing, once, party, read
 from simulators.faults import Faults
 from simulators.serving import arguments, run
 from simulators.store import Store
 
 
-def app(state: Path) -> ASGIApp:
+class Provisioning(BaseModel):
+    kind: Literal["hard", "soft"]
+    reference: Text
+    serial_number: Text | None = None
+
+
+class Revocation(BaseModel):
+    reference: Text
+    serial_number: Text | None = None
+
+
+def app(state: Path) -> Starlette:
     """The server; what it has done is kept in `state`."""
     store = Store(state / "vendor.db")
-    faults = Faults()
 
     async def provision(request: Request) -> Response:
-        body = await body_of(request)
-        if body is None or body.get("kind") not in ("hard", "soft") or not body.get("reference"):
-            return sentence("A provisioning needs kind (hard or soft) and reference; send both.", 422)
-        if body["kind"] == "hard" and not body.get("serial_number"):
-            return sentence("A hard token is provisioned by its serial_number; send it.", 422)
-        result = {
-            "provisioning_id": uuid.uuid4().hex,
-            "state": "provisioned",
-            "serial_number": body.get("serial_number"),
-        }
-        return once(store, "provisionings", request, body, result)
+        body = await read(request, Provisioning)
+        serial = body.get("serial_number")
+        if body["kind"] == "hard" and serial is None:
+            raise Refusal("A hard token is provisioned by its serial_number; send it.")
+        result = {"provisioning_id": uuid.uuid4().hex, "state": "provisioned"}
+        return once(
+            store, "provisionings", request, body, result if serial is None else {**result, "serial_number": serial}
+        )
 
     async def revoke(request: Request) -> Response:
-        body = await body_of(request)
-        if body is None or not body.get("reference"):
-            return sentence("A revocation needs the reference of what is revoked; send it.", 422)
-        return once(store, "revocations", request, body, {"state": "revoked"})
+        return once(store, "revocations", request, await read(request, Revocation), {"state": "revoked"})
 
-    return faults.wrap(
-        Starlette(
-            routes=[
-                Route("/v1/provisionings/{key}", provision, methods=["PUT"]),
-                Route("/v1/revocations/{key}", revoke, methods=["PUT"]),
-                Route("/v1/provisionings", listing(store, "provisionings")),
-                Route("/v1/revocations", listing(store, "revocations")),
-                *faults.routes(),
-            ]
-        )
+    return party(
+        store,
+        Faults(),
+        [
+            # A key may be any text: `path` lets its slashes through, which arrive decoded.
+            Route("/v1/provisionings/{key:path}", provision, methods=["PUT"]),
+            Route("/v1/revocations/{key:path}", revoke, methods=["PUT"]),
+            Route("/v1/provisionings", listing(store, "provisionings")),
+            Route("/v1/revocations", listing(store, "revocations")),
+        ],
     )
 
 

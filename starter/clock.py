@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
 
@@ -25,6 +26,22 @@ class Clock:
         """The journey's time, UTC."""
         return await self._skipper.get_current_time(self._handle)
 
+    async def begin(self, moment: datetime) -> None:
+        """Moves a journey that was started with a delay to `moment`, its beginning. Returns when its first workflow task is
+        there, which may be an instant later than the clock. Raises Stuck."""
+        await self.to(moment)
+        for _ in range(200):
+            try:
+                await self._handle.query("status")
+            except RPCError as fault:
+                if fault.status is not RPCStatusCode.FAILED_PRECONDITION:
+                    raise
+            else:
+                return
+            await asyncio.sleep(0.02)
+            await self.to(await self.now() + timedelta(milliseconds=20))
+        raise Stuck("the journey did not begin")
+
     async def to(self, moment: datetime) -> None:
         """Everything that falls due by `moment` has happened when this returns. Raises ValueError for a moment that is
         past, and Stuck after `patience` seconds, or when the journey did not get there."""
@@ -33,6 +50,10 @@ class Clock:
             raise ValueError(f"{moment:%Y-%m-%d %H:%M} is past on this journey's clock; clocks go forward only")
         try:
             arrived = await asyncio.wait_for(self._skipper.fast_forward(self._handle, ahead), self._patience)
+        except RPCError as fault:
+            if fault.status is RPCStatusCode.NOT_FOUND:
+                return  # the journey has ended meanwhile, and its clock with it
+            raise
         except TimeoutError:
             raise Stuck("a party that is down, or a missing worker, holds the journey up") from None
         if not arrived:

@@ -117,7 +117,7 @@ class Demo:
             static_summary=summary(Kind(kind), PRESCRIBER),
         )
         watched = Watched(self, handle, kind)
-        await watched.clock.to(at + timedelta(milliseconds=50))
+        await watched.clock.begin(at + timedelta(milliseconds=50))
         await watched.wait(seconds=2)
         return watched
 

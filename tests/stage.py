@@ -146,7 +146,7 @@ class Stage:
             start_delay=at - datetime.now(UTC),
         )
         play = Play(self, handle, at)
-        await play.to(at + timedelta(milliseconds=50))
+        await play.clock.begin(at + timedelta(milliseconds=50))
         return play
 
     async def request(
