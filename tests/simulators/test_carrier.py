@@ -19,6 +19,8 @@ from simulators import carrier
 from simulators.serving import Serving
 from tests.simulators.conftest import ADDRESS, serving
 
+pytestmark = pytest.mark.slow  # every fault at every party; `test_parties` is the short of it
+
 SECRET = "not a secret: ünï"
 LABEL = {"to": ADDRESS, "from": ADDRESS, "reference": "token-1"}
 EVENT = {"tracking_number": "TKN000000000000", "status": "delivered", "occurred_at": "2026-11-23T10:00:00-05:00"}

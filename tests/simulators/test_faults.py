@@ -11,6 +11,8 @@ import pytest
 
 from tests.simulators.conftest import PATIENCE, Party, until
 
+pytestmark = pytest.mark.slow  # every fault at every party; `test_parties` is the short of it
+
 
 def done(http: httpx.Client, party: Party) -> int:
     return len(http.get(party.path()).raise_for_status().json())
