@@ -20,7 +20,7 @@ from temporalio.converter import (
 from temporalio.envconfig import ClientConfig
 
 from settings import Settings
-from workflows.messages import Snapshot, Unreadable
+from workflows.messages import Answer, Unreadable
 
 TASK_QUEUE = "token-fulfillment"
 
@@ -73,7 +73,7 @@ class _SnapshotConverter(PydanticJSONPlainPayloadConverter):
 
     def to_payload(self, value: Any) -> Payload | None:
         payload = super().to_payload(value)
-        if payload is not None and isinstance(value, Snapshot):
+        if payload is not None and isinstance(value, Answer):
             payload.metadata[_PLAIN_MARK] = b"1"
         return payload
 

@@ -15,20 +15,29 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.calendar import Calendar
 from activities.carrier import Carrier
+from activities.departures import Departures
 from activities.directory import Directory
 from activities.enrollment import Enrollment
+from activities.incidents import Incidents
 from activities.mail import Mail, Route
 from activities.party import Party
+from activities.peers import Peers
 from activities.records import Records
+from activities.replacements import Replacements
+from activities.returns import Returns
 from activities.stock import Stock
 from activities.vendor import Vendor
 from connection import TASK_QUEUE, connect
 from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
+from workflows.deactivate_all import DeactivateAll
+from workflows.replace_token import ReplaceToken
+from workflows.return_by_mail import ReturnByMail
+from workflows.security_incident import SecurityIncident
 from workflows.token_journey import TokenJourney
 
-WORKFLOWS = [TokenJourney]
+WORKFLOWS = [TokenJourney, ReplaceToken, ReturnByMail, SecurityIncident, DeactivateAll]
 
 SANDBOX = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
@@ -56,15 +65,26 @@ class Dependencies(ExitStack):
             self._party("the carrier", settings.carrier_url, settings),
             self._party("Surescripts", settings.directory_url, settings),
         )
-        stock = Stock(self.sessions)
-        records = Records(self.sessions, settings.policy)
-        mail = Mail(self.sessions, seal, route(settings))
-        enrollment = Enrollment(self.sessions, seal)
-        calendar = Calendar()
-        parties = (Vendor(vendor), Carrier(carrier), Directory(directory))
-        self.activities: list[Callable[..., Any]] = [
+        self._owners = (
+            Vendor(vendor),
+            Carrier(carrier),
+            Directory(directory),
+            Stock(self.sessions),
+            Records(self.sessions, settings.policy),
+            Returns(self.sessions, settings.policy),
+            Incidents(self.sessions, settings.policy),
+            Replacements(self.sessions),
+            Departures(self.sessions),
+            Mail(self.sessions, seal, route(settings)),
+            Enrollment(self.sessions, seal),
+            Calendar(),
+        )
+
+    def activities(self, client: Client) -> list[Callable[..., Any]]:
+        """All of them; those by which journeys speak to one another use `client`."""
+        return [
             getattr(owner, name)
-            for owner in (*parties, stock, records, mail, enrollment, calendar)
+            for owner in (*self._owners, Peers(client))
             for name in dir(owner)
             if hasattr(getattr(owner, name), "__temporal_activity_definition")
         ]
@@ -103,7 +123,7 @@ def worker_for(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
-        activities=dependencies.activities,
+        activities=dependencies.activities(client),
         activity_executor=threads,
         **{"workflow_runner": SANDBOX, "graceful_shutdown_timeout": _DRAIN, **options},
     )

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from temporalio import activity
 
 from activities.errors import refused
+from activities.judging import judged
 from database.engine import Sessions
 from database.sealing import Seal
 from database.tables import ActivationLink, SoftEnrollment, TokenRow
-from domain.passcodes import Counters, Device, judge
 from domain.policy import Policy
 from domain.status import Kind
 
@@ -82,32 +82,13 @@ class Enrollment:
                 f"This token has had {most} wrong passcodes in a row and can't be enrolled any more; ask the team to "
                 "cancel this request and send another token."
             )
-        device = Device(
-            algorithm="TOTP" if token.algorithm == "TOTP" else "HOTP",
-            seed=self._seal.open(token.seed, token.serial_number),
-            digits=token.digits,
-            digest=token.digest,  # type: ignore[arg-type]  # checked at import
-            period=token.period,
-        )
-        before = Counters(
-            counter=token.counter,
-            resync_at=token.resync_at,
-            failures=token.failures,
-            last_failure_at=token.last_failure_at,
-            locked=token.locked,
-        )
         # A wrong serial is judged as a passcode that can't match, so that both get the same answer and the same throttle.
         passcode = attempt.passcode if attempt.serial_number == token.serial_number else ""
-        verdict = judge(device, before, passcode, attempt.at, attempt.policy)
-        after = verdict.counters
-        token.counter, token.resync_at, token.locked = after.counter, after.resync_at, after.locked
-        token.failures, token.last_failure_at = after.failures, after.last_failure_at
+        verdict = judged(self._seal, token, passcode, attempt.at, attempt.policy)
         match verdict.outcome:
             case "accepted":
-                token.failures_in_a_row = 0
                 return None
             case "wrong":
-                token.failures_in_a_row += 1
                 return WRONG
             case "wait":
                 return f"Too many wrong passcodes: wait {verdict.wait_seconds} seconds, press the button again and enter the new one."

@@ -165,7 +165,7 @@ _TYPES = (
         "lost_in_transit",
         "prescriber",
         "Your hard token was lost in the mail",
-        needs=("carrier_name", "tracking_number", "ships_on"),
+        needs=("carrier_name", "tracking_number", "ships_on", "request_url"),
         may=("window_last",),
         kinds=HARD,
     ),
@@ -190,7 +190,7 @@ _TYPES = (
         "never_activated",
         "prescriber",
         "Your {{ kind }} token was not activated and is now cancelled",
-        needs=("waiting_since",),
+        needs=("waiting_since", "request_url"),
         needs_hard=("serial_number",),
         may=("return_by",),
     ),
@@ -212,7 +212,55 @@ _TYPES = (
         "deactivated",
         "prescriber",
         "Your {{ kind }} token is deactivated",
-        may=("reason", "who", "serial_number", "in_possession", "return_by"),
+        may=("reason", "who", "serial_number", "in_possession", "return_by", "replaced", "report_by"),
+    ),
+    # The end of a hard token
+    LetterType(
+        "return_label",
+        "prescriber",
+        "Please mail your hard token back: your prepaid label",
+        needs=("serial_number", "label_url", "tracking_number", "carrier_name", "return_by"),
+        kinds=HARD,
+    ),
+    LetterType(
+        "return_reminder",
+        "prescriber",
+        "Reminder: please mail your hard token back"
+        "{% if days_left > 1 %} within {{ days_left }} days{% elif days_left == 1 %} by tomorrow{% else %} today{% endif %}",
+        needs=("serial_number", "label_url", "tracking_number", "carrier_name", "return_by", "days_left"),
+        kinds=HARD,
+    ),
+    LetterType(
+        "return_received",
+        "prescriber",
+        "We have received your hard token",
+        needs=("serial_number", "received_at"),
+        may=("condition",),
+        kinds=HARD,
+    ),
+    LetterType(
+        "return_written_off",
+        "prescriber",
+        "Your hard token did not come back",
+        needs=("serial_number", "waiting_since"),
+        kinds=HARD,
+    ),
+    LetterType(
+        "team_return_written_off",
+        "team",
+        "Written off: hard token {{ serial_number }}, {{ practice_name }}",
+        needs=("serial_number", "waiting_since"),
+        may=("tracking_number",),
+        kinds=HARD,
+    ),
+    LetterType(
+        "team_incident",
+        "team",
+        "{% if stage == 'overdue' %}OVERDUE, report a {{ reason }} token"
+        "{% elif stage == 'due soon' %}Due soon, report a {{ reason }} token"
+        "{% else %}Security incident, {{ reason }} token{% endif %}: {{ practice_name }}",
+        needs=("reason", "stage", "opened_at", "due_at", "calendar"),
+        may=("serial_number",),
     ),
 )
 
@@ -405,14 +453,18 @@ def _flag(value: object) -> bool:
 
 
 _FORMS: dict[str, Callable[[object], object]] = {
-    **dict.fromkeys(("manage_url", "ui_url", "link"), _link),
+    **dict.fromkeys(("manage_url", "ui_url", "link", "label_url", "request_url"), _link),
     **dict.fromkeys(("return_address", "address"), _address),
     **dict.fromkeys(("ships_on", "window_first", "window_last"), _when),
     **dict.fromkeys(
-        ("due_at", "requested_at", "waiting_since", "valid_until", "active_at", "lost_at", "return_by"), _when
+        (
+            *("due_at", "requested_at", "waiting_since", "valid_until", "active_at", "lost_at", "return_by"),
+            *("opened_at", "received_at", "report_by"),
+        ),
+        _when,
     ),
     **dict.fromkeys(("days_left", "sync_minutes"), _number),
-    **dict.fromkeys(("in_possession", "renewed"), _flag),
+    **dict.fromkeys(("in_possession", "renewed", "replaced"), _flag),
     "changed": _words,
 }
 

@@ -11,6 +11,7 @@ from email.parser import BytesHeaderParser
 from email.policy import SMTP
 from email.utils import parseaddr
 from typing import Any
+from urllib.parse import urlencode
 
 from pydantic import BaseModel
 from sqlalchemy import select, update
@@ -23,14 +24,20 @@ from database.engine import Sessions
 from database.sealing import Seal
 from database.tables import ActivationLink, EmailRow, JourneyRow, Practice, Prescriber, TokenRow
 from domain.address import Address
-from domain.journey import Letter
+from domain.calendar import business_deadline
+from domain.chronicle import Letter
+from domain.policy import Policy
+from domain.reasons import LOSS
 
 
 class Mailing(BaseModel):
-    """Letters of one journey, in their order."""
+    """Letters about one token, in their order. A return or an incident, which may come more than once over the same token,
+    says its own id and run."""
 
     journey_id: str
     letters: list[Letter]
+    workflow_id: str | None = None
+    run_id: str | None = None
 
 
 class MailReport(BaseModel):
@@ -73,7 +80,7 @@ class Mail:
         that could be sent by then stay sent.
         """
         with self._sessions.begin() as session:
-            pending = [self._recorded(session, mailing.journey_id, letter) for letter in mailing.letters]
+            pending = [self._recorded(session, mailing, letter) for letter in mailing.letters]
         report = MailReport(sent=[], refused=[])
         failure: str | None = None
         for letter, row in zip(mailing.letters, pending, strict=True):
@@ -88,9 +95,11 @@ class Mail:
             raise ApplicationError(f"the mail server did not take every letter ({failure})", type="MailNotTaken")
         return report
 
-    def _recorded(self, session: Session, journey_id: str, letter: Letter) -> EmailRow:
+    def _recorded(self, session: Session, mailing: Mailing, letter: Letter) -> EmailRow:
         """The letter's row; a new one holds the composed message, sealed, until it is sent."""
-        digest = hashlib.sha256(f"{journey_id}\n{letter.step}".encode()).hexdigest()[:32]
+        journey_id = mailing.journey_id
+        occasion = f"{journey_id}\n{mailing.run_id}" if mailing.run_id else journey_id
+        digest = hashlib.sha256(f"{occasion}\n{letter.step}".encode()).hexdigest()[:32]
         message_id = f"<{digest}@{self._route.message_id_domain}>"
         row = session.get(EmailRow, message_id)
         if row is not None:
@@ -99,7 +108,7 @@ class Mail:
         if letter.link:
             facts["link"] = self._fresh_link(session, journey_id, message_id, letter)
         try:
-            message = self._compose(session, journey_id, message_id, letter, facts)
+            message = self._compose(session, mailing, message_id, letter, facts)
         except LetterError as fault:
             # One letter that can't be written must not hold up the others; the journey asks for a person.
             row = EmailRow(
@@ -155,12 +164,17 @@ class Mail:
         return f"{self._route.public_url}/activate/{secret}"
 
     def _compose(
-        self, session: Session, journey_id: str, message_id: str, letter: Letter, facts: dict[str, Any]
+        self, session: Session, mailing: Mailing, message_id: str, letter: Letter, facts: dict[str, Any]
     ) -> EmailMessage:
+        journey_id = mailing.journey_id
         journey = session.get_one(JourneyRow, journey_id)
         prescriber = session.get_one(Prescriber, journey.prescriber_id)
         practice = session.get_one(Practice, prescriber.practice_id)
-        audience = LETTERS[letter.letter].audience
+        kind_of_letter = LETTERS.get(letter.letter)
+        if kind_of_letter is None:
+            raise LetterError(f"There is no letter named {letter.letter!r}.")
+        audience = kind_of_letter.audience
+        manage_url = f"{self._route.public_url}/manage-tokens"
         known = {
             "journey_id": journey_id,
             "kind": journey.kind,
@@ -176,10 +190,15 @@ class Mail:
             "due_at": journey.action_due_by,
             "valid_until": letter.link_valid_until,
             "carrier_name": self._route.carrier_name,
-            "manage_url": f"{self._route.public_url}/manage-tokens",
-            "ui_url": self._route.journey_url(journey_id),
+            "manage_url": manage_url,
+            "request_url": f"{manage_url}?{urlencode({'request': journey.kind, 'replaces': journey_id})}",
+            "ui_url": self._route.journey_url(mailing.workflow_id or journey_id),
             "return_address": self._route.return_address,
         }
+        if letter.letter == "deactivated" and facts.get("reason") in LOSS:
+            known["report_by"] = business_deadline(
+                letter.at, _policy_of(journey).incident_business_days, practice.time_zone
+            )
         return compose(
             letter.letter,
             to=self._route.team if audience == "team" else journey.email,
@@ -216,6 +235,10 @@ class Mail:
             kept.refusal = refusal
             kept.sent_at = None if refusal else _now()
             kept.sealed_message = None
+
+
+def _policy_of(journey: JourneyRow) -> Policy:
+    return Policy.model_validate(journey.policy) if journey.policy else Policy()
 
 
 def _now() -> datetime:

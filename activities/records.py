@@ -4,21 +4,31 @@ token and links."""
 from datetime import datetime
 
 from pydantic import BaseModel
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from temporalio import activity
 
+from activities.eligibility import (
+    address_for,
+    checked_address,
+    checked_email,
+    email_for,
+    known_prescriber,
+    refuse_second,
+    refuse_without_id_proofing,
+)
 from activities.errors import refused
 from database import audit
 from database.engine import Sessions
-from database.tables import ActivationLink, JourneyRow, Practice, Prescriber, TokenRow
-from domain import address, email_address
+from database.tables import ActivationLink, JourneyRow, Practice, ReplacementRow, TokenRow
 from domain.address import Address
 from domain.calendar import business_deadline
-from domain.journey import Entry, Journey
+from domain.chronicle import Entry
+from domain.journey import Journey
 from domain.policy import Policy
 from domain.status import Kind, Status
+from domain.token_state import IN_THE_JOURNEYS_HANDS, TokenState
 
 
 class Admission(BaseModel):
@@ -50,9 +60,11 @@ class Contact(BaseModel):
 
 
 class TurnedAway(BaseModel):
+    """A start that was refused, and what was sent to it."""
+
     journey_id: str
     run_id: str
-    entry: Entry
+    entries: list[Entry]
 
 
 class Writing(BaseModel):
@@ -82,27 +94,24 @@ class Records:
         except IntegrityError as fault:
             # Two requests at the same instant: the index lets one in.
             with self._sessions.begin() as session:
-                _refuse_second(session, request)
+                refuse_second(session, request.prescriber_id, request.kind, request.replaces)
             raise fault
 
     def _admit(self, session: Session, request: Admission) -> Admitted:
-        prescriber = session.get(Prescriber, request.prescriber_id)
-        if prescriber is None:
-            raise refused(f"Prescriber {request.prescriber_id} is not known; check the id, or add the account first.")
-        if not prescriber.id_proofed:
-            raise refused(
-                f"Prescriber {request.prescriber_id} has not completed ID proofing, which a token needs; complete it and request again."
-            )
-        email = _email(request.email or prescriber.email)
-        shipping_address = None
-        if request.kind is Kind.HARD:
-            shipping_address = _address(request.shipping_address or Address.model_validate(prescriber.address))
-        practice = session.get_one(Practice, prescriber.practice_id)
+        prescriber = known_prescriber(session, request.prescriber_id)
+        replacement = session.get(ReplacementRow, request.replaces) if request.replaces else None
+        if replacement is None or replacement.successor_id != request.journey_id:
+            # A replacement has asked this before it touched the old token, and must not be refused now.
+            refuse_without_id_proofing(prescriber)
         admitted = Admitted(
             policy=self._policy,
-            email=email,
-            shipping_address=shipping_address,
-            queue_alert_at=business_deadline(request.at, self._policy.queue_alert_business_days, practice.time_zone),
+            email=email_for(request.email, prescriber),
+            shipping_address=address_for(request.shipping_address, prescriber, request.kind),
+            queue_alert_at=business_deadline(
+                request.at,
+                self._policy.queue_alert_business_days,
+                session.get_one(Practice, prescriber.practice_id).time_zone,
+            ),
         )
         known = session.get(JourneyRow, request.journey_id)
         if known is not None:
@@ -111,7 +120,9 @@ class Records:
             raise refused(
                 f"The id {request.journey_id} belongs to a journey of {known.requested_at:%d %B %Y}; start this request under another id."
             )
-        _refuse_second(session, request)
+        refuse_second(session, request.prescriber_id, request.kind, request.replaces)
+        if request.replaces:
+            _link(session, request, replacement)
         session.add(
             JourneyRow(
                 journey_id=request.journey_id,
@@ -120,12 +131,13 @@ class Records:
                 kind=request.kind,
                 status=Status.REQUESTED,
                 live=True,
-                email=email,
-                shipping_address=shipping_address.model_dump() if shipping_address else None,
+                email=admitted.email,
+                shipping_address=admitted.shipping_address.model_dump() if admitted.shipping_address else None,
                 requested_by=request.requested_by,
                 replaces=request.replaces,
                 requested_at=request.at,
                 promises=[],
+                policy=self._policy.model_dump(mode="json"),
             )
         )
         return admitted
@@ -134,14 +146,14 @@ class Records:
     def refuse(self, turned_away: TurnedAway) -> None:
         """Keeps a request that was refused at the door in the audit trail; it has no row of its own."""
         with self._sessions.begin() as session:
-            audit.append(session, turned_away.journey_id, turned_away.run_id, [turned_away.entry])
+            audit.append(session, turned_away.journey_id, turned_away.run_id, turned_away.entries)
 
     @activity.defn(name="records.check_contact")
     def check_contact(self, contact: Contact) -> Contact:
         """The same, normalised. Raises `refused` for a bad email or address."""
         return Contact(
-            email=_email(contact.email) if contact.email else None,
-            shipping_address=_address(contact.shipping_address) if contact.shipping_address else None,
+            email=checked_email(contact.email) if contact.email else None,
+            shipping_address=checked_address(contact.shipping_address) if contact.shipping_address else None,
         )
 
     @activity.defn(name="records.write")
@@ -154,6 +166,9 @@ class Records:
             for column in _COPIED:
                 setattr(row, column, getattr(journey, column))
             row.live = not journey.ended
+            if journey.replaced_by:
+                # Only then: a token that was lost in the post is linked to its successor by the successor's admission.
+                row.replaced_by = journey.replaced_by
             row.shipping_address = journey.shipping_address.model_dump() if journey.shipping_address else None
             row.promises = [promise.model_dump(mode="json") for promise in journey.promises]
             row.action_due_by = journey.action_due_by
@@ -164,7 +179,6 @@ class Records:
 _COPIED = (
     "status",
     "email",
-    "replaced_by",
     "serial_number",
     "tracking_number",
     "needs_attention",
@@ -177,22 +191,42 @@ _COPIED = (
 )
 
 
+def _link(session: Session, request: Admission, replacement: ReplacementRow | None) -> None:
+    """Links the journey that this one replaces with it. Raises `refused` where it isn't one that can be replaced."""
+    old = session.get(JourneyRow, request.replaces)
+    if old is None or (old.prescriber_id, old.kind) != (request.prescriber_id, request.kind):
+        raise refused(
+            f"Journey {request.replaces} is not a {request.kind} token of prescriber {request.prescriber_id}, so this request "
+            "can't replace it; name the person's own token, or leave `replaces` out."
+        )
+    if old.replaced_by not in (None, request.journey_id):
+        raise refused(
+            f"Journey {request.replaces} has been replaced by journey {old.replaced_by}; leave `replaces` out for another token."
+        )
+    old.replaced_by = request.journey_id
+    if replacement is not None and replacement.successor_id == request.journey_id:
+        replacement.finished_at = request.at
+
+
 def _follow(session: Session, journey: Journey) -> None:
-    """What the status means for the token and the links. A released serial is `stock.release`'s work."""
+    """What the status means for the token and the links. A released serial is `stock.release`'s work; one that has ended is
+    the return's, which may be ahead of the journey's last writing."""
     state = None
     match journey.status:
         case Status.SHIPPED | Status.DELIVERED | Status.SYNCING if journey.kind is Kind.HARD:
-            state = "shipped"
+            state = TokenState.SHIPPED
         case Status.ACTIVE:
-            state = "active"
-        case Status.CANCELLED if journey.shipped:
-            state = "written_off" if journey.lost_in_transit else "coming_back"
-        case Status.DEACTIVATED if journey.kind is Kind.HARD:
-            state = "coming_back" if journey.in_possession else "written_off"
+            state = TokenState.ACTIVE
         case Status.DEACTIVATED | Status.CANCELLED if journey.kind is Kind.SOFT:
-            state = "revoked"
+            state = TokenState.REVOKED
+        case Status.DEACTIVATED | Status.CANCELLED if journey.shipped:
+            state = TokenState.COMING_BACK if journey.comes_back else TokenState.WRITTEN_OFF
     if state:
-        session.execute(update(TokenRow).where(TokenRow.journey_id == journey.journey_id).values(state=state))
+        session.execute(
+            update(TokenRow)
+            .where(TokenRow.journey_id == journey.journey_id, TokenRow.state.in_(IN_THE_JOURNEYS_HANDS))
+            .values(state=state)
+        )
     if journey.enrolled_at or journey.ended:
         session.execute(
             update(ActivationLink)
@@ -202,36 +236,3 @@ def _follow(session: Session, journey: Journey) -> None:
                 ended_because="used" if journey.enrolled_at else "withdrawn",
             )
         )
-
-
-def _refuse_second(session: Session, request: Admission) -> None:
-    """One live token per prescriber and kind, whoever starts it."""
-    other = session.scalars(
-        select(JourneyRow).where(
-            JourneyRow.prescriber_id == request.prescriber_id, JourneyRow.kind == request.kind, JourneyRow.live
-        )
-    ).first()
-    if other is None:
-        return
-    instead = (
-        "replace or deactivate that one instead"
-        if other.status == Status.ACTIVE
-        else "wait for that one, or cancel it first"
-    )
-    raise refused(
-        f"Prescriber {request.prescriber_id} already has a {request.kind} token: journey {other.journey_id} is {other.status}; {instead}."
-    )
-
-
-def _email(text: str) -> str:
-    try:
-        return email_address.checked(text)
-    except ValueError as fault:
-        raise refused(str(fault)) from None
-
-
-def _address(given: Address) -> Address:
-    problems = address.problems(given)
-    if problems:
-        raise refused(" ".join(problems))
-    return given

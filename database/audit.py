@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from database.tables import AuditHead, AuditRow
-from domain.journey import Entry
+from domain.chronicle import Entry
 
 _START = "0" * 64
 

@@ -103,6 +103,82 @@ class JourneyRow(Base):
     active_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     promises: Mapped[list[Any]] = mapped_column(JSON)
+    policy: Mapped[dict[str, Any] | None]
+    """The figures that the journey started with; passcodes are judged by them after it is active, too."""
+
+
+class ReplacementRow(Base):
+    """One token's replacement: written before the old token is touched, finished when the new request is recorded. In
+    between it keeps the prescriber's place for the new one."""
+
+    __tablename__ = "replacements"
+    __table_args__ = (Index("replacements_of_prescriber", "prescriber_id", "kind"),)
+
+    journey_id: Mapped[str] = mapped_column(primary_key=True)
+    """The token that is replaced."""
+    workflow_id: Mapped[str]
+    run_id: Mapped[str]
+    """Tells a retry of this replacement's own claim from another one that took the same id."""
+    successor_id: Mapped[str] = mapped_column(unique=True)
+    """The journey of the new token."""
+    prescriber_id: Mapped[str]
+    kind: Mapped[str]
+    reason: Mapped[str | None]
+    requested_by: Mapped[str | None]
+    claimed_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class ReturnRow(Base):
+    """One token's return by mail; written by the return itself."""
+
+    __tablename__ = "returns"
+    __table_args__ = (
+        # A serial is awaited once at a time.
+        Index(
+            "one_open_return", "serial_number", unique=True, sqlite_where=text("open"), postgresql_where=text("open")
+        ),
+    )
+
+    first_run_id: Mapped[str] = mapped_column(primary_key=True)
+    return_id: Mapped[str] = mapped_column(index=True)
+    """The same again where a token that was written off turns up after all."""
+    journey_id: Mapped[str] = mapped_column(index=True)
+    """The token's journey."""
+    serial_number: Mapped[str]
+    status: Mapped[str]
+    open: Mapped[bool]
+    tracking_number: Mapped[str | None] = mapped_column(index=True)
+    needs_attention: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    return_by: Mapped[datetime]
+    received_at: Mapped[datetime | None]
+    received_by: Mapped[str | None]
+    condition: Mapped[str | None] = mapped_column(Text)
+    written_off_at: Mapped[datetime | None]
+
+
+class IncidentRow(Base):
+    """A lost or stolen token that has to be reported; written by the incident itself."""
+
+    __tablename__ = "incidents"
+
+    incident_id: Mapped[str] = mapped_column(primary_key=True)
+    first_run_id: Mapped[str]
+    journey_id: Mapped[str] = mapped_column(index=True)
+    """The token's journey."""
+    prescriber_id: Mapped[str]
+    serial_number: Mapped[str | None]
+    reason: Mapped[str]
+    status: Mapped[str]
+    opened_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    due_day: Mapped[str]
+    """In the practice's zone, ISO 8601."""
+    calendar: Mapped[str]
+    """Whose business days the clock counts, and in which zone."""
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
 
 
 class TokenRow(Base):

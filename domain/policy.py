@@ -47,6 +47,14 @@ class Policy(BaseModel):
     sync_slow_poll_minutes: Annotated[int, Field(ge=1)] = 15
 
     # Ending
+    return_reminder_days: tuple[Days, ...] = (7, 14, 21)
+    return_written_off_days: Days = 30
+    incident_business_days: Days = 1
+    """21 CFR 1311.102(d): a lost or stolen token is reported within one business day."""
+    incident_warning_hours: Annotated[int, Field(ge=1, le=240)] = 4
+    """The team is alarmed this long before the report falls due."""
+    incident_reminder_hours: Annotated[int, Field(ge=1, le=240)] = 24
+    """And again at this pace once it is overdue."""
     return_address: Address = Address(
         name="RXNT", street1="1449 Whitehall Road", city="Annapolis", state="MD", postal_code="21409"
     )

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from domain.status import Kind
+
 
 class DeactivationReason(StrEnum):
     """A hard token needs one of these; a soft token may go without."""
@@ -22,3 +24,12 @@ HARD_REASONS = frozenset(
         DeactivationReason.NO_LONGER_NEEDED,
     }
 )
+
+LOSS = frozenset({DeactivationReason.LOST, DeactivationReason.STOLEN})
+"""What opens a security incident: somebody else may hold the token (21 CFR 1311.102(d))."""
+
+REPLACEMENT_REASONS: dict[Kind, tuple[DeactivationReason, ...]] = {
+    Kind.HARD: (DeactivationReason.LOST, DeactivationReason.FAULTY),
+    Kind.SOFT: (DeactivationReason.LOST, DeactivationReason.FAULTY, DeactivationReason.UNINSTALLED),
+}
+"""The reasons that the article offers for a replacement."""

@@ -1,14 +1,15 @@
 """Stands in for the parcel carrier: sells labels and tells of its parcels. `python -m simulators.carrier --port N --state DIR`.
 
     PUT  /v1/shipments/{key}        {"to": address, "from": address, "reference", "service"?}
-                                    -> {"shipment_id", "tracking_number", "state": "bought"}
+                                    -> {"shipment_id", "tracking_number", "label_url", "state": "bought"}
     PUT  /v1/shipments/{key}/void   {}   -> {"state": "voided"}, also where there is no such label
     GET  /v1/shipments, /v1/voids   ?reference=   lists, oldest first
+    GET  /labels/{tracking_number}  the label to print, as a page; "service": "return" makes it a prepaid one
     POST /simulate/events           {"tracking_number", "status", "occurred_at", "detail"?}
 
-A label is bought once per key: 201 the first time, 200 with the same answer after that, 409 for another body. A refusal is
-`{"detail": one sentence}`. What was done is kept in DIR/carrier.db and outlives a `kill -9`. Switches for faults: see
-`simulators.faults`.
+A label is bought once per key: 201 the first time, 200 with the same answer after that, 409 for another body. `label_url` is
+absolute, at the address by which the carrier was asked the first time. A refusal is `{"detail": one sentence}`. What was done
+is kept in DIR/carrier.db and outlives a `kill -9`. Switches for faults: see `simulators.faults`.
 
 Parcels never move by themselves. An event is posted at once to `--webhook-url`, signed: `X-Tokens-Signature` is `sha256=` and
 the HMAC-SHA256 in hex of `<X-Tokens-Timestamp>.<body>`, the time stamp in Unix seconds. Any tracking number will do, so that
@@ -28,9 +29,10 @@ import httpx
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from simulators import label
 from simulators.answers import Refusal, Text, key_of, listing, once, party, read
 from simulators.faults import Faults
 from simulators.serving import arguments, run
@@ -66,7 +68,14 @@ def app(state: Path, webhook_url: str | None = None, webhook_secret: str = "") -
         result = {}
         if store.reference("shipments", key_of(request)) is None:
             number = _claimed(store, body["reference"])
-            result = {"shipment_id": secrets.token_hex(8), "tracking_number": number, "state": "bought"}
+            store.put("labels", number, body["reference"], {**body, "tracking_number": number})
+            url = str(request.base_url.replace(path=f"/labels/{number}", query=""))
+            result = {
+                "shipment_id": secrets.token_hex(8),
+                "tracking_number": number,
+                "label_url": url,
+                "state": "bought",
+            }
         return once(store, "shipments", request, body, result)
 
     async def void(request: Request) -> Response:
@@ -74,6 +83,12 @@ def app(state: Path, webhook_url: str | None = None, webhook_secret: str = "") -
         key = key_of(request)
         store.put("voids", key, store.reference("shipments", key) or key, {"state": "voided"})
         return JSONResponse({"state": "voided"})
+
+    async def show_label(request: Request) -> Response:
+        shipment = store.get("labels", request.path_params["number"])
+        if shipment is None:
+            raise Refusal("There is no label of that tracking number; look at the email it came with again.", 404)
+        return HTMLResponse(label.page(shipment["tracking_number"], shipment))
 
     async def event(request: Request) -> Response:
         body = await read(request, Event)
@@ -98,6 +113,7 @@ def app(state: Path, webhook_url: str | None = None, webhook_secret: str = "") -
             Route("/v1/shipments/{key:path}", ship, methods=["PUT"]),
             Route("/v1/shipments", listing(store, "shipments")),
             Route("/v1/voids", listing(store, "voids")),
+            Route("/labels/{number}", show_label),
             Route("/simulate/events", event, methods=["POST"]),
         ],
     )

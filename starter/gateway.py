@@ -28,7 +28,7 @@ from temporalio.service import RPCError
 
 from connection import EncryptionCodec, connect
 from database.engine import Sessions, engine_of, sessions_of
-from database.tables import JourneyRow
+from database.tables import JourneyRow, ReturnRow
 from settings import Settings
 from starter.problems import problem
 
@@ -120,10 +120,20 @@ def _ready(sessions: Sessions):  # a Starlette endpoint
 def _carrier(settings: Settings, sessions: Sessions):  # a Starlette endpoint
     """Signals the parcel's journey; the work happens there."""
 
-    def journey_of(tracking_number: str) -> str | None:
+    def awaiting(tracking_number: str) -> str | None:
+        """Who waits for news of the parcel: its journey, or the return that goes on after it."""
         with sessions() as session:
-            query = select(JourneyRow.journey_id).where(JourneyRow.tracking_number == tracking_number)
-            return session.scalars(query.order_by(JourneyRow.requested_at.desc())).first()
+            outbound = session.scalars(
+                select(JourneyRow)
+                .where(JourneyRow.tracking_number == tracking_number)
+                .order_by(JourneyRow.requested_at.desc())
+            ).first()
+            if outbound is not None and outbound.live:
+                return outbound.journey_id
+            returned = ReturnRow.tracking_number == tracking_number
+            if outbound is not None:
+                returned = returned | (ReturnRow.journey_id == outbound.journey_id)
+            return session.scalars(select(ReturnRow.return_id).where(returned, ReturnRow.open)).first()
 
     async def receive(request: Request) -> Response:
         body = await request.body()
@@ -134,11 +144,11 @@ def _carrier(settings: Settings, sessions: Sessions):  # a Starlette endpoint
             tracking_number = str(event["tracking_number"])
         except (ValueError, KeyError, TypeError):
             return problem(422, "The event needs a tracking_number; send the carrier's event as one JSON object.")
-        journey_id = await asyncio.to_thread(journey_of, tracking_number)
-        if journey_id is None:
+        workflow_id = await asyncio.to_thread(awaiting, tracking_number)
+        if workflow_id is None:
             return JSONResponse({"taken": False}, status_code=202)
         try:
-            await request.app.state.client.get_workflow_handle(journey_id).signal("carrier_event", event)
+            await request.app.state.client.get_workflow_handle(workflow_id).signal("carrier_event", event)
         except RPCError as fault:
             if fault.status.name == "NOT_FOUND":
                 return JSONResponse({"taken": False}, status_code=202)  # the journey has ended: nothing waits for it

@@ -10,8 +10,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError, SQLAlchemyError
 from temporalio.client import WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -75,12 +78,39 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         except RPCError as fault:
             err.print(_rpc(fault), style="red", markup=False, soft_wrap=True)
             code = REFUSED
+        except (SQLAlchemyError, SettingsError, ValueError) as fault:
+            err.print(_setting(fault), style="red", markup=False, soft_wrap=True)
+            code = REFUSED
         # A client's background thread now and then crashes Python at exit; everything is said by here.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
     return run
+
+
+def _setting(fault: Exception) -> str:
+    """What is set wrong, or not set at all; never the value, which may be a secret."""
+    match fault:
+        case ValidationError():
+            problems = (
+                f"TOKENS_{'__'.join(map(str, problem['loc'])).upper()}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+                for problem in fault.errors(include_url=False, include_input=False)
+            )
+            return f"A setting can't be used: {'; '.join(problems)}."
+        case SettingsError():
+            return f"A setting can't be used: {fault}; lists and objects are written as JSON."
+        case ArgumentError():
+            return "TOKENS_DATABASE_URL is not the address of a database; write it as postgresql+psycopg://user:password@host/name."
+        case OperationalError() | ProgrammingError():
+            return (
+                "The database can't be used: it is not there, has no tables yet, or does not answer; start the embedded stack with "
+                "`tokens up`, or set TOKENS_DATABASE_URL and run `tokens db upgrade`."
+            )
+        case SQLAlchemyError():
+            return f"The database refused ({type(fault).__name__}); look with `tokens doctor`."
+        case _:
+            return f"It can't be done: {fault}."
 
 
 def _rpc(fault: RPCError) -> str:

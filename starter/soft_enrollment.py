@@ -1,14 +1,13 @@
 """What a prescriber types to set up a soft token, kept before Temporal hears of it: the PIN only as an argon2id hash."""
 
 import base64
-import hmac
 import secrets
 from datetime import datetime
 
-from argon2 import PasswordHasher
 from pydantic import BaseModel, Field
 from pyotp.totp import TOTP
 
+from activities.pins import hashed
 from database.engine import Sessions
 from database.sealing import Seal
 from database.tables import JourneyRow, PrescribingDevice, SoftEnrollment
@@ -52,7 +51,7 @@ def store(
             SoftEnrollment(
                 enrollment_ref=reference,
                 journey_id=journey_id,
-                pin_hash=PasswordHasher().hash(_peppered(pin, pepper)),
+                pin_hash=hashed(pin, pepper),
                 seed=seal.close(seed, reference),
                 device=device,
                 stored_at=at,
@@ -60,12 +59,6 @@ def store(
         )
     totp = TOTP(_base32(seed))
     return Stored(enrollment_ref=reference, provisioning_uri=totp.provisioning_uri(name="EPCS", issuer_name="RXNT"))
-
-
-def _peppered(pin: str, pepper: str) -> bytes:
-    if not pepper:
-        raise ValueError("no pepper is set; set TOKENS_PIN_PEPPER")
-    return hmac.digest(pepper.encode(), pin.encode(), "sha256")
 
 
 def _base32(seed: bytes) -> str:

@@ -17,7 +17,9 @@ import httpx
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
+from activities.verification import NotVerified, Verification
 from connection import TASK_QUEUE
 from database import migrate
 from database.engine import Sessions
@@ -97,11 +99,21 @@ class Stage:
         self.dependencies = self._stack.enter_context(Dependencies(self.settings))
         self._stack.callback(self.http.close)
         self._stack.callback(self.clear_faults)
-        worker = worker_for(
-            self.client, self.dependencies, self.theatre.threads, task_queue=self.task_queue, max_cached_workflows=100
+        self._worker = await self._stack.enter_async_context(AsyncExitStack())
+        await self._worker.enter_async_context(
+            worker_for(
+                self.client,
+                self.dependencies,
+                self.theatre.threads,
+                task_queue=self.task_queue,
+                max_cached_workflows=100,
+            )
         )
-        await self._stack.enter_async_context(worker)
         return self
+
+    async def stop_worker(self) -> None:
+        """From here on a test runs its own."""
+        await self._worker.aclose()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
@@ -156,6 +168,48 @@ class Stage:
         play = await self.start({"prescriber_id": prescriber_id, "kind": kind, **body}, at=at)
         await play.status()
         return play
+
+    async def open(self, name: str, *bodies: Any, workflow_id: str | None = None) -> "Play":
+        """Starts a workflow of another type, now."""
+        handle = await self.client.start_workflow(
+            name, args=list(bodies), id=workflow_id or f"{name}-{uuid.uuid4().hex[:12]}", task_queue=self.task_queue
+        )
+        return Play(self, handle, datetime.now(UTC))
+
+    async def peer(self, workflow_id: str) -> "Play":
+        """What a journey has started, as soon as it is there and has been admitted."""
+        play = Play(self, self.client.get_workflow_handle(workflow_id), datetime.now(UTC))
+        for _ in range(200):
+            try:
+                if (await play.status())["timeline"]:
+                    return play
+            except RPCError as fault:
+                if fault.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
+                    raise
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{workflow_id} has not been started")
+
+    async def exists(self, workflow_id: str) -> bool:
+        try:
+            await self.client.get_workflow_handle(workflow_id).describe()
+        except RPCError as fault:
+            assert fault.status is RPCStatusCode.NOT_FOUND
+            return False
+        return True
+
+    def verification(self) -> Verification:
+        """Signing in, as an upstream system asks for it."""
+        return Verification(self.sessions, self.seal, self.settings.pin_pepper.get_secret_value(), self.settings.policy)
+
+    def token_state(self, serial: str) -> str:
+        """What the stock shows of a serial."""
+        with self.sessions() as session:
+            return session.get_one(TokenRow, serial).state
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What the database says."""
+        with self.sessions() as session:
+            return [tuple(row) for row in session.connection().exec_driver_sql(query)]
 
 
 class Play:
@@ -245,6 +299,17 @@ class Play:
         else:
             await self.update("enroll_soft", {"token_name": "My phone", "enrollment_ref": await self.soft_ref()})
 
+    async def signs(self, at: datetime | None = None) -> bool:
+        """Whether the hard token in hand signs: its next passcode is taken."""
+        token = self.token()
+        assert token is not None
+        at = at or await self.now()
+        try:
+            self.stage.verification().verify(self.id, self.device(token.serial_number).press(at=at), None, at)
+        except NotVerified:
+            return False
+        return True
+
     def device(self, serial: str) -> HardDevice:
         return HardDevice(serial, self.stage.folder)
 
@@ -293,9 +358,10 @@ class Play:
 
     # What came of it
 
-    def emails(self) -> list[EmailMessage]:
-        """This journey's emails, in the order in which they came."""
-        return [message for message in self.stage.mailbox.messages() if message["X-Token-Journey"] == self.id]
+    def emails(self, journey_id: str | None = None) -> list[EmailMessage]:
+        """This journey's emails, or those about another's token, in the order in which they came."""
+        wanted = journey_id or self.id
+        return [message for message in self.stage.mailbox.messages() if message["X-Token-Journey"] == wanted]
 
     def letters(self) -> list[str]:
         """Their names."""

@@ -18,6 +18,9 @@ UNTIL_DONE = RetryPolicy(
 ATTEMPT = timedelta(seconds=30)
 """Longer than any party's own timeout; short, because a killed worker's attempt waits it out."""
 
+PEER_ATTEMPT = timedelta(seconds=15)
+"""The same for a step at another journey: Temporal itself answers, and a prescriber waits for what comes of it."""
+
 
 def polling(every: timedelta) -> RetryPolicy:
     """Asks at an even pace; each question is a retry, which keeps the polling out of the history."""
@@ -41,6 +44,7 @@ async def remote(
     summary: str,
     retry_policy: RetryPolicy = UNTIL_DONE,
     within: timedelta | None = None,
+    attempt: timedelta = ATTEMPT,
 ) -> A:
     """A step at an outside party. `within` bounds all its attempts together; without it they go on. Raises the activity's
     own ApplicationError, or ActivityError when time ran out or the stage was cancelled.
@@ -51,7 +55,7 @@ async def remote(
         workflow.execute_activity_method(
             method,
             body,
-            start_to_close_timeout=ATTEMPT,
+            start_to_close_timeout=attempt,
             schedule_to_close_timeout=within,
             retry_policy=retry_policy,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -9,8 +10,11 @@ from temporalio.api.common.v1 import Payload
 from temporalio.exceptions import ApplicationError
 
 from domain.address import Address
-from domain.journey import Happening, Journey, Promise, Refusal
+from domain.chronicle import Happening, Promise, Refusal
+from domain.incident import IncidentStatus
+from domain.journey import Journey
 from domain.reasons import DeactivationReason
+from domain.returning import Return, ReturnStatus
 from domain.status import Kind, Status
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -19,6 +23,9 @@ Identifier = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"),
 ]
+
+Reference = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+"""The id of a journey. One that was started in the UI may have any."""
 
 
 class Refused(ApplicationError):
@@ -44,7 +51,7 @@ class TokenRequest(Body):
     kind: Kind
     email: Text | None = None
     shipping_address: Address | None = None
-    replaces: Identifier | None = None
+    replaces: Reference | None = None
     requested_by: Text | None = None
     carried: Journey | None = None
     """Only continue-as-new sets this: the journey as it stood."""
@@ -115,6 +122,8 @@ class Deactivate(Body):
     confirmed: bool = False
     in_possession: bool = False
     by: Text | None = None
+    replaced_by: Reference | None = None
+    """The journey of the token that takes its place; only `ReplaceToken` sets this."""
 
     example: ClassVar[dict[str, Any]] = {
         "reason": "no_longer_needed",
@@ -123,6 +132,86 @@ class Deactivate(Body):
         "by": "your name",
     }
 
+
+class Replacement(Body):
+    """Starts `ReplaceToken`. Email and address default to the account's."""
+
+    journey_id: Reference
+    prescriber_id: Identifier | None = None
+    """Whose token it is, where the sender knows; anybody else's is refused."""
+    reason: DeactivationReason | None = None
+    in_possession: bool = False
+    confirmed: bool = False
+    email: Text | None = None
+    shipping_address: Address | None = None
+    requested_by: Text | None = None
+
+    example: ClassVar[dict[str, Any]] = {
+        "journey_id": "token-hard-…",
+        "reason": "faulty",
+        "in_possession": True,
+        "confirmed": True,
+        "requested_by": "your name",
+    }
+
+
+class ReturnRequest(Body):
+    """Starts `ReturnByMail`."""
+
+    journey_id: Reference
+    serial_number: Identifier
+    received_by: Text | None = None
+    """Given where the device has come already, unannounced: the return is closed at once."""
+    condition: Note | None = None
+
+    example: ClassVar[dict[str, Any]] = {"journey_id": "token-hard-…", "serial_number": "HT-…"}
+
+
+class Received(Body):
+    serial_number: Identifier
+    condition: Note | None = None
+    received_by: Text
+
+    example: ClassVar[dict[str, Any]] = {"serial_number": "HT-…", "condition": "intact", "received_by": "your name"}
+
+
+class IncidentReport(Body):
+    """Starts `SecurityIncident`."""
+
+    journey_id: Reference
+    reason: Literal[DeactivationReason.LOST, DeactivationReason.STOLEN] = DeactivationReason.LOST
+
+    example: ClassVar[dict[str, Any]] = {"journey_id": "token-hard-…", "reason": "lost"}
+
+
+class Close(Body):
+    by: Text
+    note: Note | None = None
+
+    example: ClassVar[dict[str, Any]] = {"by": "your name", "note": "reported to the DEA and the practice"}
+
+
+class Leaving(Body):
+    """Starts `DeactivateAll`."""
+
+    prescriber_id: Identifier
+    reason: DeactivationReason = DeactivationReason.NO_LONGER_NEEDED
+    confirmed: bool = False
+    by: Text
+
+    example: ClassVar[dict[str, Any]] = {
+        "prescriber_id": "P-1001",
+        "reason": "no_longer_needed",
+        "confirmed": True,
+        "by": "your name",
+    }
+
+
+RETURN_BODIES: dict[str, type[Body]] = {"received": Received, "carrier_event": CarrierEvent}
+"""The messages of `ReturnByMail` and what each takes."""
+
+INCIDENT_BODIES: dict[str, type[Body]] = {"close": Close}
+"""The messages of `SecurityIncident` and what each takes."""
 
 BODIES: dict[str, type[Body]] = {
     "edit": Edit,
@@ -145,6 +234,8 @@ DESCRIPTIONS: dict[str, str] = {
     "enroll_hard": "Enrol a hard token by its serial number and a passcode",
     "enroll_soft": "Enrol a soft token by its name; the PIN was stored before and is named by its reference",
     "deactivate": "Deactivate an active token; a hard one needs a reason",
+    "received": "The mail room has the token: serial number and condition close the return",
+    "close": "The loss has been reported: who says so closes the incident",
 }
 
 
@@ -159,12 +250,44 @@ def example(name: str, journey: Journey) -> dict[str, Any]:
     return body
 
 
+def return_example(name: str, state: Return) -> dict[str, Any]:
+    """The JSON to paste for the message `name`, with this return's own numbers in it."""
+    body = dict(RETURN_BODIES[name].example)
+    numbers = {"serial_number": state.serial_number, "tracking_number": state.tracking_number}
+    return body | {field: value for field, value in numbers.items() if field in body and value}
+
+
 class Outcome(BaseModel):
     """The answer to an accepted update, and the result of a journey that has ended."""
 
     journey_id: str
-    status: Status
+    status: str
     detail: str | None = None
+
+
+class Replaced(BaseModel):
+    """The result of `ReplaceToken`."""
+
+    journey_id: str
+    """The new token's journey."""
+    replaces: str
+    status: Status = Status.REQUESTED
+
+
+class Ended(BaseModel):
+    """What became of one token in `DeactivateAll`."""
+
+    journey_id: str
+    kind: Kind
+    outcome: Literal["deactivated", "cancelled", "ended already", "refused"]
+    detail: str | None = None
+
+
+class Departure(BaseModel):
+    """The result of `DeactivateAll`."""
+
+    prescriber_id: str
+    outcomes: list[Ended]
 
 
 class Next(BaseModel):
@@ -174,22 +297,52 @@ class Next(BaseModel):
     example: dict[str, Any]
 
 
-class Snapshot(BaseModel):
-    """The answer to the `status` query. Holds no name, email or address. Times are UTC."""
+class Answer(BaseModel):
+    """An answer to a `status` query. Holds no name, email or address. Times are UTC."""
 
     journey_id: str
     prescriber_id: str
+    needs_attention: str | None = None
+    promises: list[Promise]
+    timeline: list[Happening]
+    refused: list[Refusal]
+    next: list[Next]
+
+
+class Snapshot(Answer):
+    """What a token's journey says of itself."""
+
     kind: Kind
     status: Status
     serial_number: str | None = None
     tracking_number: str | None = None
     replaces: str | None = None
     replaced_by: str | None = None
-    needs_attention: str | None = None
-    promises: list[Promise]
-    timeline: list[Happening]
-    refused: list[Refusal]
-    next: list[Next]
+
+
+class ReturnSnapshot(Answer):
+    """What a return says of itself; `journey_id` is the token's journey."""
+
+    return_id: str
+    status: ReturnStatus
+    serial_number: str
+    tracking_number: str | None = None
+
+
+class IncidentSnapshot(Answer):
+    """What an incident says of itself; `journey_id` is the token's journey."""
+
+    incident_id: str
+    kind: Kind
+    status: IncidentStatus
+    reason: DeactivationReason
+    serial_number: str | None = None
+    opened_at: datetime | None = None
+    due_at: datetime | None = None
+    due_day: str | None = None
+    calendar: str | None = None
+    closed_at: datetime | None = None
+    closed_by: str | None = None
 
 
 class Unreadable(BaseModel):
@@ -269,7 +422,7 @@ def _problem(body: type[Body], problem: Any) -> str:
         case "missing":
             return f"{named} is missing"
         case "extra_forbidden":
-            known = ", ".join(key for key in body.model_fields if key != "carried")
+            known = ", ".join(key for key in body.model_fields if key not in ("carried", "replaced_by"))
             return f"{named} is not known (known are {known})"
         case "enum" | "literal_error":
             return f"{named} must be {problem['ctx']['expected']}"

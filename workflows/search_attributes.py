@@ -12,6 +12,9 @@ SERIAL_NUMBER = SearchAttributeKey.for_keyword("SerialNumber")
 NEEDS_ATTENTION = SearchAttributeKey.for_bool("NeedsAttention")
 ACTION_DUE_BY = SearchAttributeKey.for_datetime("ActionDueBy")
 
+INCIDENT_STATUS = SearchAttributeKey.for_keyword("IncidentStatus")
+"""Only `SecurityIncident` has it: Open, Overdue, Closed."""
+
 REGISTRY: dict[str, str] = {
     TOKEN_STATUS.name: "Keyword",
     TOKEN_KIND.name: "Keyword",
@@ -19,5 +22,6 @@ REGISTRY: dict[str, str] = {
     SERIAL_NUMBER.name: "Keyword",
     NEEDS_ATTENTION.name: "Bool",
     ACTION_DUE_BY.name: "Datetime",
+    INCIDENT_STATUS.name: "Keyword",
 }
 """Name to type, as `temporal operator search-attribute create` and the dev server's flag take them."""

@@ -6,7 +6,6 @@ is kept with its reason.
 """
 
 import asyncio
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +16,7 @@ from activities.enrollment import Enrollment, HardAttempt, SoftAttempt, Verdict
 from activities.records import Contact, Records
 from activities.stock import Allocation, Stock
 from domain.journey import Journey
+from domain.peers import successor_id
 from domain.reasons import HARD_REASONS
 from domain.status import Kind, Status, refusal
 from workflows import calls
@@ -36,54 +36,25 @@ from workflows.messages import (
     Resend,
     read,
 )
+from workflows.recorded import RecordedWorkflow
 from workflows.stages import promises
 
 ACTIVATION_EMAIL_WITHIN = timedelta(hours=1)
 OUT_OF_STOCK = "no hard token is in stock"
 
 
-class TokenMessages:
-    """The handlers. `TokenJourney` has the state and what the handlers lean on."""
+class TokenMessages(RecordedWorkflow[Journey]):
+    """The handlers. `TokenJourney` sets up what they lean on."""
 
-    state: Journey
-    admitted: bool
     one_at_a_time: asyncio.Lock
 
-    def now(self) -> datetime:
-        raise NotImplementedError
-
-    async def recorded(self) -> None:
-        raise NotImplementedError
-
-    def alarm(self, reason: str, *, tell: bool = True) -> None:
-        raise NotImplementedError
-
-    # The two ways in
-
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
-        """The message, if it is well formed and legal now. Raises Refused. Pure: validators call it."""
+        self.refuse_if_turned_away()
         message = read(BODIES[name], bodies, name)
         sentence = refusal(name, self.state.kind, self.state.status) or _unfit(message, self.state)
         if sentence:
             raise Refused(sentence)
         return message
-
-    async def take(self, name: str, bodies: tuple[Any, ...]) -> None:
-        """A signal: what is refused changes nothing, and `answer` has kept it with its reason."""
-        with suppress(Refused):
-            await self.answer(name, bodies)
-
-    async def answer(self, name: str, bodies: tuple[Any, ...]) -> Outcome:
-        """An accepted message is done and answered. Raises Refused, after keeping the refusal."""
-        await workflow.wait_condition(lambda: self.admitted)
-        try:
-            # Asked again after the validator: another message may have come first.
-            message = self.check(name, bodies)
-            await getattr(self, f"on_{name}")(message)
-        except Refused as refused:
-            self.state.refuse(self.now(), name, refused.message, by=_sender(bodies))
-            raise
-        return Outcome(journey_id=self.state.journey_id, status=self.state.status)
 
     # What each message does
 
@@ -145,8 +116,9 @@ class TokenMessages:
         """Ends the request; what was done for it is undone by the retiring stage."""
         now = self.now()
         self.state.enter(Status.CANCELLED, now, f"cancelled: {reason}" if reason else "cancelled", by=by)
-        letter = "cancelled_return" if self.state.kind is Kind.HARD and self.state.shipped else "request_cancelled"
-        self.state.post(letter, now, step="cancelled", facts={"reason": reason})
+        letter = "cancelled_return" if self.state.comes_back else "request_cancelled"
+        return_by = self.return_by(now) if self.state.comes_back else None
+        self.state.post(letter, now, step="cancelled", facts={"reason": reason, "return_by": return_by})
 
     async def on_carrier_event(self, event: CarrierEvent) -> None:
         state, now = self.state, self.now()
@@ -218,16 +190,26 @@ class TokenMessages:
     async def on_deactivate(self, order: Deactivate) -> None:
         now = self.now()
         self.state.in_possession = order.in_possession and self.state.kind is Kind.HARD
+        self.state.reason, self.state.replaced_by = order.reason, order.replaced_by
         why = f"deactivated: {order.reason.replace('_', ' ')}" if order.reason else "deactivated"
         self.state.enter(Status.DEACTIVATED, now, why, by=order.by)
         self.state.post(
             "deactivated",
             now,
             step="deactivated",
-            facts={"in_possession": self.state.in_possession, "reason": order.reason},
+            facts={
+                "in_possession": self.state.in_possession,
+                "reason": order.reason,
+                "replaced": order.replaced_by is not None,
+                "return_by": self.return_by(now) if self.state.comes_back else None,
+            },
         )
         # Whoever has the answer relies on it: from here on our own records refuse the token.
         await self.recorded()
+
+    def return_by(self, ended_at: datetime) -> datetime:
+        """When a token that is asked back is written off."""
+        return ended_at + timedelta(days=self.state.policy.return_written_off_days)
 
     # The names by which Temporal knows them
 
@@ -326,13 +308,9 @@ def _unfit(message: Body, state: Journey) -> str | None:
         case Deactivate() if state.kind is Kind.HARD and message.reason not in HARD_REASONS:
             reasons = ", ".join(sorted(HARD_REASONS))
             return f"The token was not deactivated: a hard token needs a reason; send one of {reasons}."
+        case Deactivate() if message.replaced_by not in (None, successor_id(state.journey_id, state.kind)):
+            return (
+                "The token was not deactivated: `replaced_by` is not yours to set; start `ReplaceToken` to replace it."
+            )
         case _:
             return None
-
-
-def _sender(bodies: tuple[Any, ...]) -> str | None:
-    """Who says to have sent it, if that can be read."""
-    if len(bodies) != 1 or not isinstance(bodies[0], dict):
-        return None
-    sender = bodies[0].get("by") or bodies[0].get("operator")
-    return sender[:200] if isinstance(sender, str) else None

@@ -18,31 +18,12 @@ from database.tables import JourneyRow
 from domain.reasons import DeactivationReason
 from domain.status import Kind, Status
 from starter import target
+from starter.commands.arguments import By, City, Email, Journey, Name, State, Street1, Street2, Zip, address, body
+from starter.commands.endings import deactivate_all
 from starter.output import Json, Refusal, command, out, show_json, table, when
 from workflows.details import summary
 
 app = typer.Typer()
-
-Journey = Annotated[str, typer.Argument(help="The journey's id, such as token-hard-4f1c2ab8; see `tokens list`.")]
-By = Annotated[str | None, typer.Option(help="Who does this; stands in the audit trail.")]
-Email = Annotated[str | None, typer.Option(help="Left out: the account's.")]
-Name = Annotated[str | None, typer.Option(help="Name on the parcel; an address is given whole or not at all.")]
-Street1 = Annotated[str | None, typer.Option("--street1")]
-Street2 = Annotated[str | None, typer.Option("--street2")]
-City = Annotated[str | None, typer.Option("--city")]
-State = Annotated[str | None, typer.Option("--state", help="Two letters.")]
-Zip = Annotated[str | None, typer.Option("--postal-code", help="ZIP or ZIP+4.")]
-
-
-def _address(**parts: str | None) -> dict[str, str] | None:
-    given = {name: part for name, part in parts.items() if part is not None}
-    if given and not {"name", "street1", "city", "state", "postal_code"} <= given.keys():
-        raise typer.BadParameter("an address needs --name, --street1, --city, --state and --postal-code together")
-    return given or None
-
-
-def _body(**fields: Any) -> dict[str, Any]:
-    return {name: field for name, field in fields.items() if field is not None}
 
 
 @app.command()
@@ -66,20 +47,20 @@ async def request(
     """Request a token. Email and address are the account's unless given."""
     if kind not in (*Kind, "both"):
         raise typer.BadParameter("say hard, soft or both", param_hint="--kind")
-    address = _address(name=name, street1=street1, street2=street2, city=city, state=state, postal_code=postal_code)
+    ship_to = address(name=name, street1=street1, street2=street2, city=city, state=state, postal_code=postal_code)
     request_id = request_id or uuid.uuid4().hex[:12]
     async with target.temporal(target.settings_in_use()) as client:
         made = []
         for each in list(Kind) if kind == "both" else [Kind(kind)]:
-            body = _body(
+            order = body(
                 prescriber_id=prescriber_id,
                 kind=each.value,
                 email=email,
-                shipping_address=address if each is Kind.HARD else None,
+                shipping_address=ship_to if each is Kind.HARD else None,
                 requested_by=by,
             )
             journey_id = f"token-{each}-{request_id}"
-            await start(client, journey_id, body)
+            await start(client, journey_id, order)
             made.append({"journey_id": journey_id, "kind": each.value, "status": Status.REQUESTED.value})
             if not json:
                 out.print(f"Requested: [bold]{journey_id}[/]. It waits in the processing queue (`tokens queue`).")
@@ -87,17 +68,17 @@ async def request(
             show_json(made if kind == "both" else made[0])
 
 
-async def start(client: Client, journey_id: str, body: dict[str, Any]) -> None:
+async def start(client: Client, journey_id: str, order: dict[str, Any]) -> None:
     """Starts a journey and returns when it is admitted. Started again under the same id it is left as it is. Raises
     Refusal with the journey's own sentence."""
     try:
         handle = await client.start_workflow(
             "TokenJourney",
-            body,
+            order,
             id=journey_id,
             task_queue=TASK_QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            static_summary=summary(Kind(body["kind"]), body["prescriber_id"]),
+            static_summary=summary(Kind(order["kind"]), order["prescriber_id"]),
         )
     except WorkflowAlreadyStartedError:
         return
@@ -125,10 +106,10 @@ async def _admitted(handle: WorkflowHandle[Any, Any]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def send(journey_id: str, name: str, body: dict[str, Any], said: str, json: bool) -> None:
+async def send(journey_id: str, name: str, given: dict[str, Any], said: str, json: bool) -> None:
     """Sends an update and says what came of it."""
     async with target.temporal(target.settings_in_use()) as client:
-        outcome = await client.get_workflow_handle(journey_id).execute_update(name, body)
+        outcome = await client.get_workflow_handle(journey_id).execute_update(name, given)
     if json:
         show_json(outcome)
     else:
@@ -150,8 +131,8 @@ async def edit(
     json: Json = False,
 ) -> None:
     """Change email or address of a request that is not processed yet."""
-    address = _address(name=name, street1=street1, street2=street2, city=city, state=state, postal_code=postal_code)
-    await send(journey_id, "edit", _body(email=email, shipping_address=address, by=by), "Edited.", json)
+    ship_to = address(name=name, street1=street1, street2=street2, city=city, state=state, postal_code=postal_code)
+    await send(journey_id, "edit", body(email=email, shipping_address=ship_to, by=by), "Edited.", json)
 
 
 @app.command()
@@ -163,7 +144,7 @@ async def cancel(
     json: Json = False,
 ) -> None:
     """Cancel a request, until its token is active."""
-    await send(journey_id, "cancel", _body(reason=reason, by=by), "Cancelled.", json)
+    await send(journey_id, "cancel", body(reason=reason, by=by), "Cancelled.", json)
 
 
 @app.command()
@@ -175,29 +156,38 @@ async def process(
     json: Json = False,
 ) -> None:
     """Say that a request has been processed."""
-    await send(journey_id, "process", _body(operator=operator, serial_number=serial), "Processed.", json)
+    await send(journey_id, "process", body(operator=operator, serial_number=serial), "Processed.", json)
 
 
 @app.command()
 @command
 async def resend(journey_id: Journey, by: By = None, json: Json = False) -> None:
     """Send a fresh activation link; the older ones end."""
-    await send(journey_id, "resend_activation", _body(by=by), "A fresh link is on its way.", json)
+    await send(journey_id, "resend_activation", body(by=by), "A fresh link is on its way.", json)
 
 
 @app.command()
 @command
 async def deactivate(
-    journey_id: Journey,
+    journey_id: Annotated[str | None, typer.Argument(help="The journey's id; left out with --prescriber.")] = None,
+    prescriber: Annotated[
+        str | None, typer.Option(help="All tokens of a prescriber who leaves; each has its own outcome.")
+    ] = None,
     reason: Annotated[DeactivationReason | None, typer.Option(help="Needed for a hard token.")] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Deactivating can't be undone.")] = False,
     in_possession: Annotated[bool, typer.Option("--in-possession", help="The hard token is still in hand.")] = False,
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Deactivate an active token."""
-    body = _body(reason=reason, confirmed=confirm, in_possession=in_possession, by=by)
-    await send(journey_id, "deactivate", body, "Deactivated.", json)
+    """Deactivate an active token, or end all of a prescriber's."""
+    if (journey_id is None) == (prescriber is None):
+        raise typer.BadParameter("name one token, or --prescriber for all tokens of a person")
+    if prescriber is not None:
+        await deactivate_all(prescriber, reason, confirm, by, json)
+        return
+    assert journey_id
+    order = body(reason=reason, confirmed=confirm, in_possession=in_possession, by=by)
+    await send(journey_id, "deactivate", order, "Deactivated.", json)
 
 
 @app.command()
@@ -217,13 +207,13 @@ async def enroll(
     if serial is not None:
         if passcode is None:
             passcode = typer.prompt("Passcode")
-        body = {"serial_number": serial, "passcode": passcode}
-        await send(journey_id, "enroll_hard", body, "Enrolled.", json)
+        given = {"serial_number": serial, "passcode": passcode}
+        await send(journey_id, "enroll_hard", given, "Enrolled.", json)
         return
     reference, uri = await store_pin(journey_id, pin or typer.prompt("PIN", hide_input=True), device)
     async with target.temporal(target.settings_in_use()) as client:
-        body = {"token_name": name, "enrollment_ref": reference}
-        outcome = await client.get_workflow_handle(journey_id).execute_update("enroll_soft", body)
+        given = {"token_name": name, "enrollment_ref": reference}
+        outcome = await client.get_workflow_handle(journey_id).execute_update("enroll_soft", given)
     if json:
         show_json({**outcome, "provisioning_uri": uri})
     else:
@@ -261,9 +251,19 @@ async def show(journey_id: Journey, json: Json = False) -> None:
     if json:
         show_json(snapshot)
         return
-    out.print(f"[bold]{journey_id}[/]: {snapshot['kind']} token for {snapshot['prescriber_id']}, {snapshot['status']}")
-    for name in ("serial_number", "tracking_number", "replaces", "replaced_by", "needs_attention"):
-        if snapshot[name]:
+    what = f"{snapshot['kind']} token" if "kind" in snapshot else "return"
+    out.print(f"[bold]{journey_id}[/]: {what} for {snapshot['prescriber_id']}, {snapshot['status']}")
+    for name in (
+        "reason",
+        "serial_number",
+        "tracking_number",
+        "replaces",
+        "replaced_by",
+        "due_day",
+        "calendar",
+        "needs_attention",
+    ):
+        if snapshot.get(name):
             out.print(f"  {name.replace('_', ' ')}: {snapshot[name]}", markup=False)
     promised = table("Promised", "due", "met", "")
     for promise in snapshot["promises"]:

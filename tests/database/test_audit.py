@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from database import audit, migrate
 from database.engine import Sessions, engine_of, sessions_of
-from domain.journey import Entry
+from domain.chronicle import Entry
 from domain.status import Status
 
 AT = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.journey import LATEST, IllegalTransition, Journey
+from domain.chronicle import LATEST
+from domain.journey import IllegalTransition, Journey
 from domain.status import ENDED, TRANSITIONS, Kind, Status
 
 START = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)

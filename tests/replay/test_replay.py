@@ -6,7 +6,7 @@ from temporalio.worker import Replayer
 
 from connection import data_converter
 from settings import Settings
-from tests.stage import EVENING, Play, Stage
+from tests.stage import EVENING, TUESDAY, Play, Stage
 from worker import SANDBOX, WORKFLOWS
 
 pytestmark = pytest.mark.slow
@@ -54,8 +54,8 @@ async def test_at_every_step_of_the_ordinary_way(stage: Stage, replayer: Replaye
     ],
 )
 async def test_cancelled_at(stage: Stage, replayer: Replayer, kind: str, status: str) -> None:
-    options = {"at": EVENING} if (kind, status) == ("hard", "Processed") else {}
-    journey = await stage.request(kind, **options)
+    at = EVENING if (kind, status) == ("hard", "Processed") else TUESDAY
+    journey = await stage.request(kind, at=at)
     await journey.reach(status)
     assert (await journey.status())["status"] == status
     await journey.update("cancel", {})

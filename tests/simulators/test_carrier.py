@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,78 @@ def test_a_number_is_never_given_out_twice(http: httpx.Client, monkeypatch: pyte
 
 def test_a_service_may_be_named(http: httpx.Client) -> None:
     assert http.put("/v1/shipments/k", json={**LABEL, "service": "ground"}).status_code == 201
+
+
+def test_a_label_can_be_printed(http: httpx.Client) -> None:
+    sender = {**ADDRESS, "name": "Dr. Núñez", "street2": "Suite 4"}
+    bought = http.put("/v1/shipments/k", json={**LABEL, "from": sender}).json()
+    assert bought["label_url"] == str(http.base_url.join(f"/labels/{bought['tracking_number']}"))
+    answer = http.get(bought["label_url"])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert f'<div class="number">{bought["tracking_number"]}</div>' in answer.text
+    assert "Dr. Núñez<br>12 State Circle<br>Suite 4<br>Annapolis MD 21401" in answer.text
+    assert "Front desk<br>12 State Circle<br>Annapolis MD 21401" in answer.text
+    assert "size: 4in 6in" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("more", "printed"),
+    [({}, "GROUND"), ({"service": "express"}, "EXPRESS"), ({"service": "return"}, "PREPAID RETURN")],
+)
+def test_the_service_on_the_label(http: httpx.Client, more: dict[str, str], printed: str) -> None:
+    page = http.get(http.put("/v1/shipments/k", json={**LABEL, **more}).json()["label_url"]).text
+    assert f'<div class="service">{printed}</div>' in page
+    assert ("PREPAID RETURN" in page) == ("Nothing is to be paid" in page) == (printed == "PREPAID RETURN")
+
+
+def test_the_bars_are_those_of_the_number(http: httpx.Client) -> None:
+    pages = [http.get(http.put(f"/v1/shipments/{key}", json=LABEL).json()["label_url"]).text for key in "ab"]
+    bars = [re.findall("<rect [^>]*>", page) for page in pages]
+    assert all(bars)
+    assert bars[0] != bars[1]
+
+
+@pytest.mark.parametrize("part", ["name", "street1", "street2", "city", "state", "postal_code"])
+@pytest.mark.parametrize("end", ["to", "from"])
+def test_what_is_on_a_label_is_escaped(http: httpx.Client, end: str, part: str) -> None:
+    hostile = {**ADDRESS, part: "<script>alert('1')</script> & \"Sons\" {{ 7 * 7 }}"}
+    page = http.get(http.put("/v1/shipments/k", json={**LABEL, end: hostile}).json()["label_url"]).text
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; &#34;Sons&#34; {{ 7 * 7 }}" in page
+
+
+def test_the_service_is_escaped(http: httpx.Client) -> None:
+    page = http.get(http.put("/v1/shipments/k", json={**LABEL, "service": "<b>x"}).json()["label_url"]).text
+    assert '<div class="service">&lt;B&gt;X</div>' in page
+
+
+def test_no_label_of_that_number(http: httpx.Client) -> None:
+    http.put("/v1/shipments/k", json=LABEL)
+    answer = http.get("/labels/TKN000000000000")
+    assert answer.status_code == 404
+    assert list(answer.json()) == ["detail"]
+    assert answer.json()["detail"].count(".") == 1
+
+
+def test_the_same_key_answers_the_same_label(http: httpx.Client) -> None:
+    order = {**LABEL, "service": "return"}
+    first = http.put("/v1/shipments/k", json=order)
+    page = http.get(first.json()["label_url"]).text
+    again = http.put("/v1/shipments/k", json=order, headers={"Host": "carrier.example"})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+    assert http.put("/v1/shipments/k", json={**order, "service": "ground"}).status_code == 409
+    assert http.get(first.json()["label_url"]).text == page
+    assert [row["label_url"] for row in http.get("/v1/shipments").json()] == [first.json()["label_url"]]
+
+
+def test_a_label_outlives_a_restart(tmp_path: Path) -> None:
+    with serving(carrier.app(tmp_path)) as http:
+        bought = http.put("/v1/shipments/k", json=LABEL).json()
+        page = http.get(bought["label_url"]).text
+    with serving(carrier.app(tmp_path)) as http:
+        assert http.get(f"/labels/{bought['tracking_number']}").text == page
+        assert http.put("/v1/shipments/k", json=LABEL).json() == bought
 
 
 def test_voiding(http: httpx.Client) -> None:

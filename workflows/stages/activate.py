@@ -42,7 +42,9 @@ async def activate(journey: "TokenJourney") -> None:
         return
     now = journey.now()
     state.enter(Status.CANCELLED, now, NEVER)
-    state.post("never_activated", now, step="never_activated", facts={"waiting_since": since})
+    state.post(
+        "never_activated", now, step="never_activated", facts={"waiting_since": since, **_asked_back(journey, now)}
+    )
 
 
 def _remind(journey: "TokenJourney", since: datetime, day: int) -> None:
@@ -60,3 +62,7 @@ def _remind(journey: "TokenJourney", since: datetime, day: int) -> None:
         },
     )
     journey.state.note(journey.now(), f"reminded on day {day}")
+
+
+def _asked_back(journey: "TokenJourney", now: datetime) -> dict[str, datetime]:
+    return {"return_by": journey.return_by(now)} if journey.state.comes_back else {}

@@ -1,0 +1,114 @@
+"""Security incidents: when the report of a lost or stolen token falls due, and the records of it."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
+from temporalio import activity
+
+from activities.errors import refused
+from database import audit
+from database.engine import Sessions
+from database.tables import IncidentRow, JourneyRow, Practice, Prescriber
+from domain.calendar import business_deadline
+from domain.incident import Incident, IncidentStatus
+from domain.policy import Policy
+from domain.reasons import DeactivationReason
+from domain.status import Kind
+
+
+class Loss(BaseModel):
+    """An incident as it was started; `at` (UTC) is its own time, from which the clock runs."""
+
+    incident_id: str
+    run_id: str
+    at: datetime
+    journey_id: str
+    reason: DeactivationReason
+
+
+class Opened(BaseModel):
+    """What an incident starts with. `due_day` is a day in the practice's zone (ISO 8601)."""
+
+    policy: Policy
+    prescriber_id: str
+    kind: Kind
+    serial_number: str | None
+    due_at: datetime
+    due_day: str
+    calendar: str
+
+
+class IncidentWriting(BaseModel):
+    """An incident's row as it is now, and the audit entries that are not written yet."""
+
+    run_id: str
+    state: Incident
+
+
+class Incidents:
+    """Given the database and the policy that new incidents start with."""
+
+    def __init__(self, sessions: Sessions, policy: Policy) -> None:
+        self._sessions = sessions
+        self._policy = policy
+
+    @activity.defn(name="incidents.open")
+    def open(self, loss: Loss) -> Opened:
+        """Records the incident with the day on which its report falls due (21 CFR 1311.102(d), 1311.150), counted in
+        federal business days in the practice's zone. Raises `refused`: no such journey, a used id, a live token."""
+        with self._sessions.begin() as session:
+            journey = session.get(JourneyRow, loss.journey_id)
+            if journey is None:
+                raise refused(f"There is no journey {loss.journey_id}; look its id up by the serial number.")
+            if journey.live:
+                what = "deactivate it" if journey.status == "Active" else "cancel it"
+                raise refused(
+                    f"Journey {loss.journey_id} is {journey.status}, so its token still counts as held; {what} with the loss as "
+                    "its reason first."
+                )
+            prescriber = session.get_one(Prescriber, journey.prescriber_id)
+            zone = session.get_one(Practice, prescriber.practice_id).time_zone
+            due_at = business_deadline(loss.at, self._policy.incident_business_days, zone)
+            opened = Opened(
+                policy=self._policy,
+                prescriber_id=journey.prescriber_id,
+                kind=Kind(journey.kind),
+                serial_number=journey.serial_number,
+                due_at=due_at,
+                due_day=due_at.astimezone(ZoneInfo(zone)).date().isoformat(),
+                calendar=f"federal business days, {zone}",
+            )
+            row = session.get(IncidentRow, loss.incident_id)
+            if row is not None:
+                if row.first_run_id == loss.run_id:
+                    return opened
+                raise refused(
+                    f"The id {loss.incident_id} belongs to an incident of {row.opened_at:%d %B %Y}; start this one under another id."
+                )
+            session.add(
+                IncidentRow(
+                    incident_id=loss.incident_id,
+                    first_run_id=loss.run_id,
+                    journey_id=loss.journey_id,
+                    prescriber_id=opened.prescriber_id,
+                    serial_number=opened.serial_number,
+                    reason=loss.reason,
+                    status=IncidentStatus.OPEN,
+                    opened_at=loss.at,
+                    due_at=due_at,
+                    due_day=opened.due_day,
+                    calendar=opened.calendar,
+                )
+            )
+            return opened
+
+    @activity.defn(name="incidents.write")
+    def write(self, writing: IncidentWriting) -> None:
+        """Brings the incident's row to what it says of itself, and appends to the audit trail: one transaction, harmless
+        when repeated."""
+        state = writing.state
+        with self._sessions.begin() as session:
+            row = session.get_one(IncidentRow, state.incident_id)
+            row.status, row.closed_at, row.closed_by = state.status, state.closed_at, state.closed_by
+            audit.append(session, state.journey_id, writing.run_id, state.unwritten)

@@ -1,0 +1,150 @@
+"""Returns by mail: which token may be awaited, and the records of it."""
+
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from temporalio import activity
+
+from activities.errors import refused
+from database import audit
+from database.engine import Sessions
+from database.tables import JourneyRow, ReturnRow, TokenRow
+from domain.address import Address
+from domain.policy import Policy
+from domain.returning import Return, ReturnStatus
+from domain.token_state import MAY_COME_BACK, TokenState, in_words
+
+
+class ReturnAdmission(BaseModel):
+    """A return as it was started; `at` (UTC) is its own time."""
+
+    return_id: str
+    run_id: str
+    at: datetime
+    journey_id: str
+    serial_number: str
+
+
+class ReturnAdmitted(BaseModel):
+    """What an accepted return starts with."""
+
+    policy: Policy
+    prescriber_id: str
+    sender: Address
+    outbound_tracking_number: str | None
+
+
+class ReturnWriting(BaseModel):
+    """A return's row as it is now, and the audit entries that are not written yet."""
+
+    run_id: str
+    state: Return
+
+
+class Returns:
+    """Given the database and the policy that new returns start with."""
+
+    def __init__(self, sessions: Sessions, policy: Policy) -> None:
+        self._sessions = sessions
+        self._policy = policy
+
+    @activity.defn(name="returns.admit")
+    def admit(self, wanted: ReturnAdmission) -> ReturnAdmitted:
+        """Checks that the token is one to be awaited, and records that it is. One that was written off is awaited again.
+
+        Raises `refused`: no such journey, another journey's serial, a token that is still in use or here already, a
+        token that is awaited by another return.
+        """
+        try:
+            with self._sessions.begin() as session:
+                return self._admit(session, wanted)
+        except IntegrityError:
+            # Two returns at the same instant: the index lets one in.
+            with self._sessions.begin() as session:
+                return self._admit(session, wanted)
+
+    def _admit(self, session: Session, wanted: ReturnAdmission) -> ReturnAdmitted:
+        journey = session.get(JourneyRow, wanted.journey_id)
+        if journey is None:
+            raise refused(f"There is no journey {wanted.journey_id}; look its id up by the serial number.")
+        token = session.get(TokenRow, wanted.serial_number)
+        if token is None or token.journey_id != wanted.journey_id:
+            raise refused(
+                f"Serial {wanted.serial_number} is not the token of journey {wanted.journey_id}; read the back of the token "
+                "again, below the bar code."
+            )
+        admitted = ReturnAdmitted(
+            policy=self._policy,
+            prescriber_id=journey.prescriber_id,
+            sender=Address.model_validate(journey.shipping_address),
+            outbound_tracking_number=journey.tracking_number,
+        )
+        row = session.get(ReturnRow, wanted.run_id)
+        if row is not None:
+            return admitted
+        if journey.live:
+            what = "deactivate it" if journey.status == "Active" else "cancel it"
+            raise refused(
+                f"Serial {wanted.serial_number} can't be returned: its journey is {journey.status}; {what} first, and the return "
+                "starts by itself if the token is in the prescriber's hands."
+            )
+        if token.state not in MAY_COME_BACK:
+            raise refused(
+                f"Serial {wanted.serial_number} can't be returned: it is {in_words(token.state)} already; nothing is left to do."
+            )
+        other = session.scalars(
+            select(ReturnRow).where(ReturnRow.serial_number == wanted.serial_number, ReturnRow.open)
+        ).first()
+        if other is not None:
+            raise refused(
+                f"Serial {wanted.serial_number} is awaited already by {other.return_id}; send `received` to that one."
+            )
+        token.state = TokenState.COMING_BACK
+        session.add(
+            ReturnRow(
+                first_run_id=wanted.run_id,
+                return_id=wanted.return_id,
+                journey_id=wanted.journey_id,
+                serial_number=wanted.serial_number,
+                status=ReturnStatus.AWAITED,
+                open=True,
+                started_at=wanted.at,
+                return_by=wanted.at + timedelta(days=self._policy.return_written_off_days),
+            )
+        )
+        session.flush()
+        return admitted
+
+    @activity.defn(name="returns.write")
+    def write(self, writing: ReturnWriting) -> None:
+        """Brings the return's row and the token's state to what the return says, and appends to the audit trail: one
+        transaction, harmless when repeated."""
+        state = writing.state
+        with self._sessions.begin() as session:
+            row = session.get_one(ReturnRow, writing.run_id)
+            for column in _COPIED:
+                setattr(row, column, getattr(state, column))
+            if row.open and state.ended:
+                row.open = False
+                token = {
+                    ReturnStatus.RECEIVED: TokenState.DESTROYED if state.destroyed else TokenState.RETURNED,
+                    ReturnStatus.WRITTEN_OFF: TokenState.WRITTEN_OFF,
+                }[state.status]
+                session.execute(
+                    update(TokenRow).where(TokenRow.serial_number == state.serial_number).values(state=token)
+                )
+            audit.append(session, state.journey_id, writing.run_id, state.unwritten)
+
+
+_COPIED = (
+    "status",
+    "tracking_number",
+    "needs_attention",
+    "received_at",
+    "received_by",
+    "condition",
+    "written_off_at",
+)

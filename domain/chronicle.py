@@ -1,0 +1,145 @@
+"""What every journey keeps of itself, whatever it is about: what happened, what was refused, what is still to be written
+into the records and what is still to be sent. Pure and serializable."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+LATEST = 50
+"""How many rows of the timeline and of the refusals a journey carries; the database has all."""
+
+
+class Promise(BaseModel):
+    """Something the system owes: `due` and `met_at` are UTC; `broken` says why it could not be kept."""
+
+    what: str
+    due: datetime
+    met_at: datetime | None = None
+    broken: str | None = None
+
+
+class Happening(BaseModel):
+    """One line of the timeline."""
+
+    at: datetime
+    what: str
+    by: str | None = None
+
+
+class Refusal(BaseModel):
+    """A message that changed nothing, kept with its reason."""
+
+    at: datetime
+    message: str
+    reason: str
+    by: str | None = None
+
+
+class Entry(BaseModel):
+    """One row for the audit trail. `number` counts within the journey, from 1."""
+
+    number: int
+    at: datetime
+    what: str
+    by: str | None = None
+    status: str
+    message: str | None = None
+    refused: str | None = None
+
+
+class Letter(BaseModel):
+    """An email that is to go out: `step` makes its Message-ID, so each step sends one, whatever is retried."""
+
+    letter: str
+    step: str
+    at: datetime
+    facts: dict[str, Any] = {}
+    link: bool = False
+    """A fresh activation link is made for it."""
+    link_valid_until: datetime | None = None
+    """None: open until the parcel is delivered."""
+    older_links: str = "keep"
+    """`keep`: they stay as they are; `extend`: valid as long as this one; `end`: superseded by it."""
+
+
+class Chronicle(BaseModel):
+    """The part of a journey's state that is the same for all of them. Times are UTC."""
+
+    journey_id: str
+    """The token's journey: the one whose records, chain of the audit trail and emails this belongs to."""
+    prescriber_id: str
+    status: Any
+    """Each kind of journey has statuses of its own."""
+    needs_attention: str | None = None
+
+    promises: list[Promise] = []
+    timeline: list[Happening] = []
+    refused: list[Refusal] = []
+    entries: int = 0
+    unwritten: list[Entry] = []
+    letters: list[Letter] = []
+    steps: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more is accepted, and nothing more is owed."""
+        raise NotImplementedError
+
+    @property
+    def action_due_by(self) -> datetime | None:
+        """When the next promise that is not met yet falls due; one that is overdue stays until it is met."""
+        open_ = [promise.due for promise in self.promises if not promise.met_at]
+        return min(open_) if open_ and not self.ended else None
+
+    def note(self, at: datetime, what: str, by: str | None = None, message: str | None = None) -> None:
+        """Writes one line into the timeline and the audit trail."""
+        self.timeline = [*self.timeline[-LATEST + 1 :], Happening(at=at, what=what, by=by)]
+        self._audit(at, what, by, message=message)
+
+    def refuse(self, at: datetime, message: str, reason: str, by: str | None = None) -> None:
+        """Keeps a message that changed nothing."""
+        self.refused = [*self.refused[-LATEST + 1 :], Refusal(at=at, message=message, reason=reason, by=by)]
+        self._audit(at, f"refused: {message}", by, message=message, refused=reason)
+
+    def _audit(
+        self, at: datetime, what: str, by: str | None, message: str | None = None, refused: str | None = None
+    ) -> None:
+        self.entries += 1
+        self.unwritten.append(
+            Entry(number=self.entries, at=at, what=what, by=by, status=self.status, message=message, refused=refused)
+        )
+
+    def attend(self, at: datetime, reason: str) -> None:
+        """A person has to look at this journey."""
+        self.needs_attention = reason
+        self.note(at, f"needs attention: {reason}")
+
+    def settle(self, at: datetime, what: str) -> None:
+        """What needed a person has come right."""
+        if self.needs_attention:
+            self.needs_attention = None
+            self.note(at, what)
+
+    def promise(self, what: str, due: datetime) -> None:
+        """Something is owed by `due`."""
+        self.promises.append(Promise(what=what, due=due))
+
+    def keep(self, what: str, at: datetime, broken: str | None = None) -> None:
+        """The open promise `what` is met at `at`, or could not be kept because of `broken`."""
+        for promise in self.promises:
+            if promise.what == what and promise.met_at is None:
+                promise.met_at, promise.broken = at, broken or promise.broken
+
+    def breach(self, what: str, reason: str) -> None:
+        """The promise can't be kept any more; it may still be met late."""
+        for promise in self.promises:
+            if promise.what == what and promise.met_at is None:
+                promise.broken = reason
+
+    def post(self, letter: str, at: datetime, step: str | None = None, **order: Any) -> None:
+        """Puts an email into the outbox; a step that comes again by its nature is numbered by `step` being left out."""
+        if step is None:
+            self.steps += 1
+            step = f"{letter}-{self.steps}"
+        self.letters.append(Letter(letter=letter, step=step, at=at, **order))

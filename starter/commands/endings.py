@@ -1,0 +1,285 @@
+"""Commands about how tokens end: replacement, return, incident, a prescriber who leaves; stock, and signing in."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import func, select
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+
+from activities.verification import NotVerified, Verification
+from connection import TASK_QUEUE
+from database.tables import IncidentRow, ReturnRow, TokenRow
+from domain.incident import IncidentStatus
+from domain.peers import replacement_id, return_id
+from domain.reasons import DeactivationReason
+from domain.token_state import MAY_COME_BACK, TokenState, in_words
+from starter import target
+from starter.commands.arguments import By, City, Email, Journey, Name, State, Street1, Street2, Zip, address, body
+from starter.output import Json, Refusal, command, out, show_json, table, when
+
+app = typer.Typer()
+_PATIENCE = 60
+"""Seconds to wait for a workflow that ends by itself; it goes on if the command does not."""
+
+
+async def run(client: Client, name: str, order: dict[str, Any], workflow_id: str, *, anew: bool = False) -> Any:
+    """Starts a workflow that ends by itself, and its result. The same id again gives the same result, unless it failed or
+    `anew`. Raises Refusal with the workflow's own sentence."""
+    try:
+        handle = await client.start_workflow(
+            name,
+            order,
+            id=workflow_id,
+            task_queue=TASK_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE
+            if anew
+            else WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+    except WorkflowAlreadyStartedError:
+        handle = client.get_workflow_handle(workflow_id)
+    try:
+        return await asyncio.wait_for(handle.result(), _PATIENCE)
+    except WorkflowFailureError as fault:
+        cause = fault.cause
+        raise Refusal(cause.message if isinstance(cause, ApplicationError) else str(cause)) from None
+    except TimeoutError:
+        raise Refusal(
+            f"{workflow_id} is not finished yet; it goes on by itself, look at it in the Temporal UI."
+        ) from None
+
+
+@app.command()
+@command
+async def replace(
+    journey_id: Journey,
+    reason: Annotated[
+        DeactivationReason | None, typer.Option(help="Hard: lost or faulty, needed. Soft: may be left out.")
+    ] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="The old token is deactivated, which can't be undone.")
+    ] = False,
+    in_possession: Annotated[
+        bool, typer.Option("--in-possession", help="The old hard token is still in hand.")
+    ] = False,
+    email: Email = None,
+    name: Name = None,
+    street1: Street1 = None,
+    street2: Street2 = None,
+    city: City = None,
+    state: State = None,
+    postal_code: Zip = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Replace an active token: it is deactivated, and a new one of its kind requested."""
+    order = body(
+        journey_id=journey_id,
+        reason=reason,
+        confirmed=confirm,
+        in_possession=in_possession,
+        email=email,
+        shipping_address=address(
+            name=name, street1=street1, street2=street2, city=city, state=state, postal_code=postal_code
+        ),
+        requested_by=by,
+    )
+    async with target.temporal(target.settings_in_use()) as client:
+        result = await run(client, "ReplaceToken", order, replacement_id(journey_id))
+    if json:
+        show_json(result)
+    else:
+        out.print(f"Replaced. [bold]{journey_id}[/] is deactivated; [bold]{result['journey_id']}[/] is Requested.")
+
+
+@app.command()
+@command
+async def receive(
+    serial: Annotated[str, typer.Argument(help="On the back of the token, below the bar code.")],
+    by: Annotated[str, typer.Option(help="Who has received it.", envvar="USER")] = "mail room",
+    condition: Annotated[
+        str | None, typer.Option(help='Such as intact or damaged; "destroyed" marks it so in stock.')
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Take a hard token that came back by mail, awaited or not."""
+    settings = target.settings_in_use()
+    with target.database(settings) as sessions, sessions() as session:
+        token = session.get(TokenRow, serial)
+        awaited = session.scalars(select(ReturnRow).where(ReturnRow.serial_number == serial, ReturnRow.open)).first()
+    if token is None:
+        raise Refusal(f"Serial {serial} is not in the inventory; read the back of the token again, below the bar code.")
+    async with target.temporal(settings) as client:
+        if awaited is not None:
+            order = body(serial_number=serial, condition=condition, received_by=by)
+            result = await client.get_workflow_handle(awaited.return_id).execute_update("received", order)
+        elif token.journey_id is None or token.state not in {*MAY_COME_BACK, TokenState.SHIPPED, TokenState.ACTIVE}:
+            raise Refusal(f"Serial {serial} was not taken: it is {in_words(token.state)}; nothing is left to do.")
+        else:
+            order = body(journey_id=token.journey_id, serial_number=serial, condition=condition, received_by=by)
+            result = await run(client, "ReturnByMail", order, return_id(token.journey_id), anew=True)
+    if json:
+        show_json(result)
+    else:
+        out.print(f"Received. Token [bold]{serial}[/] of {result['journey_id']} is back.")
+
+
+async def deactivate_all(prescriber_id: str, reason: str | None, confirm: bool, by: str | None, json: bool) -> None:
+    """All tokens of a prescriber who leaves; `tokens deactivate --prescriber`."""
+    order = body(
+        prescriber_id=prescriber_id,
+        reason=reason or DeactivationReason.NO_LONGER_NEEDED,
+        confirmed=confirm,
+        by=by or "operator",
+    )
+    async with target.temporal(target.settings_in_use()) as client:
+        result = await run(client, "DeactivateAll", order, f"leaving-{prescriber_id}", anew=True)
+    if json:
+        show_json(result)
+        return
+    ended = table("Journey", "kind", "outcome", "")
+    for outcome in result["outcomes"]:
+        ended.add_row(outcome["journey_id"], outcome["kind"], outcome["outcome"], outcome["detail"] or "")
+    out.print(ended if result["outcomes"] else f"{prescriber_id} has no token.")
+    if any(outcome["outcome"] == "refused" for outcome in result["outcomes"]):
+        raise Refusal("Not every token has ended; see the table.")
+
+
+@app.command()
+@command
+async def returns(
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones, too.")] = False,
+    json: Json = False,
+) -> None:
+    """Hard tokens that are awaited by mail, the longest first."""
+    query = select(ReturnRow).order_by(ReturnRow.started_at)
+    with target.database(target.settings_in_use()) as sessions, sessions() as session:
+        rows = list(session.scalars(query if everything else query.where(ReturnRow.open)))
+    if json:
+        names = ("return_id", "journey_id", "serial_number", "status", "tracking_number", "received_by", "condition")
+        moments = ("started_at", "return_by", "received_at", "written_off_at")
+        show_json([_row(row, names, moments) for row in rows])
+        return
+    listed = table("Return", "serial", "status", "since", "written off", "")
+    for row in rows:
+        due = when(row.return_by) if row.open else ""
+        listed.add_row(
+            row.return_id, row.serial_number, row.status, when(row.started_at), due, row.needs_attention or ""
+        )
+    out.print(listed if rows else "There are none.")
+
+
+@app.command()
+@command
+async def stock(
+    serial: Annotated[str | None, typer.Argument(help="One token; left out: how many there are of each state.")] = None,
+    json: Json = False,
+) -> None:
+    """Where every serial is: in stock, assigned, shipped, active, coming back, returned, written off, destroyed."""
+    with target.database(target.settings_in_use()) as sessions, sessions() as session:
+        if serial is not None:
+            token = session.get(TokenRow, serial)
+            if token is None:
+                raise Refusal(f"Serial {serial} is not in the inventory; read the back of the token again.")
+            found = {name: getattr(token, name) for name in ("serial_number", "kind", "batch", "state", "journey_id")}
+            if json:
+                show_json(found)
+            else:
+                of = f", journey {token.journey_id}" if token.journey_id else ""
+                out.print(f"[bold]{serial}[/] ({token.kind}, batch {token.batch}) is {in_words(token.state)}{of}.")
+            return
+        columns = (TokenRow.kind, TokenRow.batch, TokenRow.state)
+        counts = session.execute(select(*columns, func.count()).group_by(*columns).order_by(*columns)).all()
+    if json:
+        show_json([{"kind": kind, "batch": batch, "state": state, "tokens": n} for kind, batch, state, n in counts])
+        return
+    listed = table("Kind", "batch", "state", "tokens")
+    for kind, batch, state, number in counts:
+        listed.add_row(kind, batch, in_words(state), str(number))
+    out.print(listed if counts else "There are none.")
+
+
+@app.command()
+@command
+async def verify(
+    journey_id: Journey,
+    passcode: Annotated[str | None, typer.Option(help="Left out: asked for.")] = None,
+    pin: Annotated[str | None, typer.Option(help="Soft: four digits.")] = None,
+    json: Json = False,
+) -> None:
+    """Sign in with an active token: exit code 0 where its passcode (and PIN) are right."""
+    settings = target.settings_in_use()
+    with target.database(settings) as sessions:
+        verification = Verification(
+            sessions, target.seal_of(settings), settings.pin_pepper.get_secret_value(), settings.policy
+        )
+        try:
+            verification.verify(journey_id, passcode or typer.prompt("Passcode"), pin, datetime.now(UTC))
+        except NotVerified as refusal:
+            raise Refusal(str(refusal)) from None
+    if json:
+        show_json({"journey_id": journey_id, "verified": True})
+    else:
+        out.print("Verified.")
+
+
+incident = typer.Typer(help="Lost and stolen tokens, to be reported within one business day.", no_args_is_help=True)
+
+
+@incident.command("list")
+@command
+async def list_incidents(
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones, too.")] = False, json: Json = False
+) -> None:
+    """Open incidents, the one that falls due first at the top."""
+    query = select(IncidentRow).order_by(IncidentRow.due_at)
+    if not everything:
+        query = query.where(IncidentRow.status != IncidentStatus.CLOSED)
+    with target.database(target.settings_in_use()) as sessions, sessions() as session:
+        rows = list(session.scalars(query))
+    if json:
+        names = (
+            "incident_id",
+            "journey_id",
+            "prescriber_id",
+            "serial_number",
+            "reason",
+            "status",
+            "due_day",
+            "calendar",
+        )
+        show_json([_row(row, (*names, "closed_by"), ("opened_at", "due_at", "closed_at")) for row in rows])
+        return
+    listed = table("Incident", "reason", "status", "report due", "in the calendar of", "closed by")
+    for row in rows:
+        listed.add_row(row.incident_id, row.reason, row.status, when(row.due_at), row.calendar, row.closed_by or "")
+    out.print(listed if rows else "There are none.")
+
+
+@incident.command()
+@command
+async def close(
+    incident_id: Annotated[
+        str, typer.Argument(help="Such as incident-token-hard-4f1c2ab8; see `tokens incident list`.")
+    ],
+    by: Annotated[str, typer.Option(help="Who says that the loss has been reported.", envvar="USER")] = "operator",
+    note: Annotated[str | None, typer.Option(help="To whom and how; stands in the audit trail.")] = None,
+    json: Json = False,
+) -> None:
+    """Say that the loss has been reported."""
+    async with target.temporal(target.settings_in_use()) as client:
+        outcome = await client.get_workflow_handle(incident_id).execute_update("close", body(by=by, note=note))
+    if json:
+        show_json(outcome)
+    else:
+        out.print(f"Closed. [bold]{incident_id}[/] is {outcome['status']}.")
+
+
+def _row(row: Any, names: tuple[str, ...], moments: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names} | {
+        name: at.isoformat() if (at := getattr(row, name)) else None for name in moments
+    }

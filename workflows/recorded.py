@@ -1,0 +1,251 @@
+"""What every journey does beside its own stages: it answers or keeps each message, writes what has happened as it happens,
+sends its letters, and shows itself in the UI.
+
+How messages interleave: handlers only change `self.state` (or refuse), and run to their next await without interruption. The
+stages wait on the state and do the work. Two tasks run beside them: one writes what has happened to the database, one sends
+the letters, so that neither a mail server nor anything else that is down holds up a stage.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from activities.errors import NEEDS_PERSON
+from activities.mail import Mail, Mailing, MailReport
+from activities.records import Records, TurnedAway
+from domain.chronicle import Chronicle, Letter
+from workflows import calls
+from workflows.messages import Body, Outcome, Refused
+
+ASK_AGAIN = timedelta(hours=1)
+"""A party that has refused is asked again after this; only its answer tells when a person has mended it."""
+
+LONGEST_ID = 200
+
+
+S = TypeVar("S", bound=Chronicle)
+
+
+class RecordedWorkflow(Generic[S]):
+    """What a journey leans on. Each kind of journey sets the state up in its `__init__` and fills in the first part."""
+
+    state: S
+
+    def __init__(self) -> None:
+        info = workflow.info()
+        self.admitted = False
+        self.problem: Refused | None = None
+        """Why the start is refused; whatever is sent to such a journey is answered with it."""
+        self.first_run_id = info.first_execution_run_id
+        self.leaving = False
+        self.cancel_request: asyncio.Task[None] | None = None
+        if len(info.workflow_id) > LONGEST_ID:
+            self.problem = Refused(
+                f"The journey's id has more than {LONGEST_ID} characters, which records can't hold; start it under a shorter one."
+            )
+
+    # What each kind of journey says for itself
+
+    def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
+        """The message, if it is well formed and legal now. Raises Refused. Pure: validators call it."""
+        raise NotImplementedError
+
+    def outcome(self) -> Any:
+        """The answer to an accepted update."""
+        return Outcome(journey_id=self.state.journey_id, status=str(self.state.status))
+
+    async def live(self) -> None:
+        """The journey's stages."""
+        raise NotImplementedError
+
+    async def write(self, state: S) -> None:
+        """Writes `state` and its `unwritten` entries into the database."""
+        raise NotImplementedError
+
+    def attributes(self) -> list[tuple[Any, Any]]:
+        """Search attributes and what they are now; None where there is nothing to say."""
+        raise NotImplementedError
+
+    def details(self) -> str:
+        """Markdown for the UI."""
+        raise NotImplementedError
+
+    async def asked_to_cancel(self) -> None:
+        """Temporal's own cancellation request, for which most journeys have no use."""
+        raise NotImplementedError
+
+    def sent(self, report: MailReport) -> None:
+        """Letters have gone out."""
+
+    # Messages
+
+    async def take(self, name: str, bodies: tuple[Any, ...]) -> None:
+        """A signal: what is refused changes nothing, and `answer` has kept it with its reason."""
+        with suppress(Refused):
+            await self.answer(name, bodies)
+
+    async def answer(self, name: str, bodies: tuple[Any, ...]) -> Any:
+        """An accepted message is done and answered. Raises Refused, after keeping the refusal."""
+        # A message that came together with a start that is refused must be answered, too.
+        await workflow.wait_condition(lambda: self.admitted or self.problem is not None)
+        try:
+            self.refuse_if_turned_away()
+            # Asked again after the validator: another message may have come first.
+            message = self.check(name, bodies)
+            await getattr(self, f"on_{name}")(message)
+        except Refused as refused:
+            self.state.refuse(self.now(), name, refused.message, by=_sender(bodies))
+            raise
+        return self.outcome()
+
+    def refuse_if_turned_away(self) -> None:
+        """Raises Refused where the start itself was refused."""
+        if self.problem:
+            raise Refused(self.problem.message)
+
+    async def turned_away(self, problem: Refused, by: str | None) -> Refused:
+        """Keeps a refused start, with what was sent to it, in the audit trail. Returns what `run` has to raise."""
+        self.problem = problem
+        self.state.refuse(self.now(), "request", problem.message, by=by)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        workflow_id = workflow.info().workflow_id
+        while self.state.unwritten and len(workflow_id) <= LONGEST_ID:
+            entries = list(self.state.unwritten)
+            turned_away = TurnedAway(journey_id=workflow_id, run_id=self.first_run_id, entries=entries)
+            await calls.local(Records.refuse, turned_away, summary="Record the refusal")
+            del self.state.unwritten[: len(entries)]
+        return Refused(problem.message)
+
+    # The tasks
+
+    async def carry(self) -> None:
+        """Runs the stages, and records and letters beside them. Returns when `live` does."""
+        tasks = [asyncio.create_task(work()) for work in (self.live, self.keep_records, self.send_letters)]
+        while not any(task.done() for task in tasks):
+            try:
+                await workflow.wait_condition(lambda: any(task.done() for task in tasks))
+            except asyncio.CancelledError:
+                # Only this wait is cancelled by Temporal's own request; the journey decides what becomes of it.
+                self.cancel_request = asyncio.create_task(self.asked_to_cancel())
+        for task in tasks:
+            if task.done():
+                task.result()  # only `live` ever returns; the others can only fail
+        for task in tasks[1:]:
+            task.cancel()
+
+    async def keep_records(self) -> None:
+        """Writes what has happened, as it happens: database row, audit trail, search attributes, details."""
+        await workflow.wait_condition(lambda: self.admitted)
+        while True:
+            await workflow.wait_condition(lambda: bool(self.state.unwritten))
+            self.publish()
+            writing = self.state.model_copy(update={"timeline": [], "refused": [], "letters": []}, deep=True)
+            await self.write(writing)
+            del self.state.unwritten[: len(writing.unwritten)]
+
+    async def send_letters(self) -> None:
+        """Sends what lies in the outbox, in order; each batch only after the records that it speaks of."""
+        while True:
+            await workflow.wait_condition(lambda: bool(self.state.letters) and not self.state.unwritten)
+            batch = list(self.state.letters)
+            report = await calls.remote(
+                Mail.send, self.mailing(batch), summary="Email: " + ", ".join(letter.letter for letter in batch)
+            )
+            del self.state.letters[: len(batch)]
+            self.sent(report)
+            for letter in batch:
+                if letter.step in report.refused:
+                    self.alarm(f"the mail server refuses the email `{letter.letter}`", tell=False)
+
+    def mailing(self, batch: list[Letter]) -> Mailing:
+        """The letters as the activity takes them. A return and an incident may come again over the same token, so their
+        letters are told apart by the run."""
+        info = workflow.info()
+        if info.workflow_id == self.state.journey_id:
+            return Mailing(journey_id=self.state.journey_id, letters=batch)
+        return Mailing(
+            journey_id=self.state.journey_id, workflow_id=info.workflow_id, run_id=self.first_run_id, letters=batch
+        )
+
+    def quiet(self) -> bool:
+        """Nothing is left to write, to send or to answer."""
+        return not self.state.unwritten and not self.state.letters and workflow.all_handlers_finished()
+
+    async def recorded(self) -> None:
+        """Returns when the database says what the state says."""
+        await workflow.wait_condition(lambda: not self.state.unwritten)
+
+    def publish(self) -> None:
+        """Search attributes and details, true to the state."""
+        workflow.set_current_details(self.details())
+        known = workflow.info().typed_search_attributes
+        changes = [
+            key.value_unset() if value is None else key.value_set(value)
+            for key, value in self.attributes()
+            if known.get(key) != value
+        ]
+        if changes:
+            workflow.upsert_search_attributes(changes)
+
+    # What the stages are given
+
+    def now(self) -> datetime:
+        """The journey's own time, UTC."""
+        return workflow.now()
+
+    async def waited(self, condition: Callable[[], bool], *, at: datetime | None = None, summary: str = "") -> bool:
+        """Waits for the condition, at the longest until `at`; says whether it holds."""
+        timeout = None if at is None else max(at - self.now(), timedelta(0))
+        try:
+            await workflow.wait_condition(condition, timeout=timeout, timeout_summary=summary or None)
+        except TimeoutError:
+            return False
+        return True
+
+    async def insist(
+        self, method: Callable[[Any, Any], calls.A], body: Any, *, summary: str, **options: Any
+    ) -> calls.A:
+        """A party's answer, for as long as it takes. A refusal needs a person: the team is told, and it is asked again
+        each hour. Raises ActivityError when `within` runs out."""
+        while True:
+            try:
+                answer = await calls.remote(method, body, summary=summary, **options)
+            except ActivityError:
+                if self.leaving:
+                    raise asyncio.CancelledError from None
+                raise
+            except ApplicationError as failure:
+                if self.leaving:
+                    raise asyncio.CancelledError from None
+                if failure.type != NEEDS_PERSON:
+                    raise
+                self.alarm(failure.message)
+                await workflow.sleep(ASK_AGAIN, summary=f"{summary}: try again in an hour")
+            else:
+                if self.leaving:
+                    raise asyncio.CancelledError
+                return answer
+
+    def alarm(self, reason: str, *, tell: bool = True) -> None:
+        """A person is needed, and the team is told; once for the same reason."""
+        if self.state.needs_attention == reason:
+            return
+        self.state.attend(self.now(), reason)
+        if tell:
+            self.state.post("team_needs_attention", self.now(), facts={"reason": reason})
+
+
+def _sender(bodies: tuple[Any, ...]) -> str | None:
+    """Who says to have sent it, if that can be read."""
+    if len(bodies) != 1 or not isinstance(bodies[0], dict):
+        return None
+    for name in ("by", "operator", "received_by"):
+        sender = bodies[0].get(name)
+        if isinstance(sender, str) and sender:
+            return sender[:200]
+    return None

@@ -1,0 +1,139 @@
+"""`ReplaceToken`: an active token is deactivated, and a new one of the same kind requested, as one durable journey.
+
+Everything that could refuse the new request is asked before the old token is touched, and from then on the prescriber's
+place is kept for the new one: whatever crashes, the retry ends with the new request, never with neither.
+"""
+
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from activities.errors import NEEDS_PERSON
+from activities.peers import EndOrder, Peers, SuccessorOrder
+from activities.replacements import BEING_REPLACED, Claim, Claimed, Replacements
+from workflows import calls
+from workflows import search_attributes as attributes
+from workflows.messages import Refused, Replaced, Replacement, read
+from workflows.recorded import ASK_AGAIN, LONGEST_ID
+
+
+@workflow.defn(name="ReplaceToken")
+class ReplaceToken:
+    """Replaces one token. Input: `Replacement` as one JSON object. Fails with type `Refused` and one sentence when nothing
+    was touched; otherwise ends with the new journey `Requested`."""
+
+    @workflow.init
+    def __init__(self, *bodies: Any) -> None:
+        self.problem: Refused | None = None
+        self.order = Replacement(journey_id="unknown")
+        try:
+            self.order = read(Replacement, bodies, "ReplaceToken")
+        except Refused as fault:
+            self.problem = fault
+        self.order_id = workflow.info().workflow_id
+        if len(self.order_id) > LONGEST_ID:
+            self.problem = Refused(
+                f"The replacement's id has more than {LONGEST_ID} characters, which records can't hold; start it under a shorter one."
+            )
+
+    @workflow.run
+    async def run(self, *bodies: Any) -> Replaced:
+        order = self.order
+        if self.problem:
+            raise self.problem
+        if not order.confirmed:
+            raise Refused(
+                "The token was not replaced: its deactivation must be confirmed, since it can't be undone; send "
+                '"confirmed": true.'
+            )
+        claimed = await self.claim()
+        self.show(
+            f"Replacing token `{order.journey_id}` by `{claimed.successor_id}`. The old one is being deactivated."
+        )
+        workflow.upsert_search_attributes(
+            [
+                attributes.PRESCRIBER_ID.value_set(claimed.prescriber_id),
+                attributes.TOKEN_KIND.value_set(claimed.kind.value),
+                attributes.NEEDS_ATTENTION.value_set(False),
+            ]
+        )
+        await self.deactivate(claimed)
+        self.show(f"Token `{order.journey_id}` is deactivated. Requesting `{claimed.successor_id}`.")
+        await self.request(claimed)
+        self.show(f"Token `{order.journey_id}` is replaced: `{claimed.successor_id}` is requested.")
+        return Replaced(journey_id=claimed.successor_id, replaces=order.journey_id)
+
+    async def claim(self) -> Claimed:
+        """All checks, and the prescriber's place. A replacement that was broken off is taken up."""
+        claim = Claim(
+            workflow_id=self.order_id,
+            run_id=workflow.info().first_execution_run_id,
+            at=workflow.now(),
+            **self.order.model_dump(exclude={"confirmed", "in_possession"}, exclude_none=True),
+        )
+        while True:
+            try:
+                return await calls.local(
+                    Replacements.claim, claim, summary="Check all that could refuse, and keep the place"
+                )
+            except ApplicationError as failure:
+                if failure.type != BEING_REPLACED:
+                    raise Refused(failure.message) from None
+                workflow_id, run_id = failure.details
+                if await calls.remote(
+                    Peers.is_running,
+                    workflow_id,
+                    summary="Is the other replacement running?",
+                    attempt=calls.PEER_ATTEMPT,
+                ):
+                    raise Refused(failure.message) from None
+                claim = claim.model_copy(update={"instead_of": run_id})
+
+    async def deactivate(self, claimed: Claimed) -> None:
+        """The old one, in favour of the new. Refused: the place is given back, and nothing was touched."""
+        order = self.order
+        end = EndOrder(
+            journey_id=order.journey_id,
+            update_id=f"replaced-by-{claimed.successor_id}",
+            reason=order.reason,
+            in_possession=order.in_possession,
+            by=order.requested_by,
+            replaced_by=claimed.successor_id,
+        )
+        try:
+            await calls.remote(Peers.deactivate, end, summary="Deactivate the old token", attempt=calls.PEER_ATTEMPT)
+        except ApplicationError as refusal:
+            # An answer may have been lost; the records say whether it was this replacement that ended the token.
+            if not await calls.local(
+                Replacements.deactivated, order.journey_id, summary="Was it deactivated for this?"
+            ):
+                await calls.local(Replacements.release, order.journey_id, summary="Give the place back")
+                raise Refused(refusal.message) from None
+
+    async def request(self, claimed: Claimed) -> None:
+        """The new one. It was checked before; what stands in its way now is for a person to mend."""
+        successor = SuccessorOrder(
+            journey_id=claimed.successor_id,
+            replaces=self.order.journey_id,
+            requested_by=self.order.requested_by,
+            **claimed.model_dump(exclude={"successor_id"}),
+        )
+        while True:
+            try:
+                await calls.remote(
+                    Peers.request_successor, successor, summary="Request the new token", attempt=calls.PEER_ATTEMPT
+                )
+            except ApplicationError as failure:
+                if failure.type != NEEDS_PERSON:
+                    raise
+                self.show(f"**Needs attention:** {failure.message}. It is tried again each hour.")
+                workflow.upsert_search_attributes([attributes.NEEDS_ATTENTION.value_set(True)])
+                await workflow.sleep(ASK_AGAIN, summary="Request the new token: try again in an hour")
+            else:
+                workflow.upsert_search_attributes([attributes.NEEDS_ATTENTION.value_set(False)])
+                return
+
+    def show(self, text: str) -> None:
+        """What the UI says of it."""
+        workflow.set_current_details(f"### Replacement\n\n{text}")

@@ -1,0 +1,258 @@
+"""`ReturnByMail`: a hard token that has ended comes back by mail, or is written off.
+
+Started by the token's journey where the device is in the prescriber's hands, and by hand where one turns up that nobody
+awaited. It is over when the mail room has it; the carrier's word alone closes nothing.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from activities.carrier import Carrier, ReturnLabelOrder
+from activities.returns import ReturnAdmission, Returns, ReturnWriting
+from domain.returning import Return, ReturnStatus
+from domain.status import Kind
+from workflows import calls
+from workflows import search_attributes as attributes
+from workflows.details import return_details
+from workflows.messages import (
+    DESCRIPTIONS,
+    RETURN_BODIES,
+    Body,
+    CarrierEvent,
+    Next,
+    Outcome,
+    Received,
+    Refused,
+    ReturnRequest,
+    ReturnSnapshot,
+    read,
+    return_example,
+)
+from workflows.recorded import RecordedWorkflow
+from workflows.stages import promises
+
+
+@workflow.defn(name="ReturnByMail")
+class ReturnByMail(RecordedWorkflow[Return]):
+    """Awaits one token. Input: `ReturnRequest` as one JSON object. Fails with type `Refused` and one sentence when there is
+    nothing to await; otherwise ends `Received` or `Written off`."""
+
+    @workflow.init
+    def __init__(self, *bodies: Any) -> None:
+        super().__init__()
+        self.request = ReturnRequest(journey_id=workflow.info().workflow_id, serial_number="unknown")
+        try:
+            self.request = read(ReturnRequest, bodies, "ReturnByMail")
+        except Refused as fault:
+            self.problem = fault
+        self.state = Return(
+            journey_id=self.request.journey_id,
+            return_id=workflow.info().workflow_id,
+            prescriber_id="unknown",
+            serial_number=self.request.serial_number,
+        )
+
+    @workflow.run
+    async def run(self, *bodies: Any) -> Outcome:
+        if self.problem:
+            raise await self.turned_away(self.problem, by=None)
+        await self.carry()
+        return self.outcome()
+
+    async def live(self) -> None:
+        await self.admit()
+        # Beside the clock: a carrier that is down for weeks keeps nobody from receiving the token, or writing it off.
+        label = asyncio.create_task(self.send_label())
+        await self.await_token()
+        if not label.done():
+            self.leaving = True
+            label.cancel()
+            await workflow.wait([label])
+        if not label.cancelled():
+            label.result()
+        await workflow.wait_condition(self.quiet)
+
+    async def await_token(self) -> None:
+        """Returns when the token is here, or written off."""
+        state, policy = self.state, self.state.policy
+        for day in policy.return_reminder_days:
+            if await self.came_by(day, f"returned by day {day}?"):
+                return
+            self.remind(day)
+        if not await self.came_by(policy.return_written_off_days, "written off?"):
+            now = self.now()
+            state.breach(promises.RETURNED, "it did not come")
+            state.write_off(now)
+            facts = {"waiting_since": state.started_at}
+            state.post("return_written_off", now, step="written_off", facts=facts)
+            state.post("team_return_written_off", now, step="team_written_off", facts=facts)
+
+    async def admit(self) -> None:
+        """Awaited: checked and recorded."""
+        state, now = self.state, self.now()
+        admission = ReturnAdmission(
+            return_id=state.return_id,
+            run_id=self.first_run_id,
+            at=now,
+            journey_id=state.journey_id,
+            serial_number=state.serial_number,
+        )
+        try:
+            admitted = await calls.local(Returns.admit, admission, summary="Check that the token is to be awaited")
+        except ApplicationError as failure:
+            raise await self.turned_away(Refused(failure.message), by=None) from None
+        state.policy, state.prescriber_id, state.started_at = admitted.policy, admitted.prescriber_id, now
+        state.outbound_tracking_number, state.sender = admitted.outbound_tracking_number, admitted.sender
+        state.note(now, f"token {state.serial_number} is awaited by mail")
+        state.promise(promises.RETURNED, state.return_by)
+        if self.request.received_by:
+            self.receive(self.request.received_by, self.request.condition)
+        self.admitted = True
+
+    async def send_label(self) -> None:
+        """A prepaid label, by email."""
+        state = self.state
+        if state.ended:
+            return  # it came with the start
+        assert state.sender
+        order = ReturnLabelOrder(
+            return_id=state.return_id, run_id=self.first_run_id, sender=state.sender, to=state.policy.return_address
+        )
+        label = await self.insist(Carrier.return_label, order, summary="Buy the prepaid label")
+        state.tracking_number, state.label_url = label.tracking_number, label.label_url
+        state.settle(self.now(), "the label is there")
+        state.note(self.now(), f"prepaid label {label.tracking_number} sent")
+        state.post("return_label", self.now(), step="label", facts=self.label_facts())
+
+    def remind(self, day: int) -> None:
+        """Nobody is asked to mail what the carrier has already, nor without a label."""
+        state, now = self.state, self.now()
+        if state.status is ReturnStatus.ON_ITS_WAY or state.label_url is None:
+            return
+        days_left = state.policy.return_written_off_days - day
+        facts = {**self.label_facts(), "days_left": days_left}
+        state.post("return_reminder", now, step=f"reminder-{day}", facts=facts)
+        state.note(now, f"reminded on day {day}")
+
+    def label_facts(self) -> dict[str, Any]:
+        state = self.state
+        return {
+            "serial_number": state.serial_number,
+            "tracking_number": state.tracking_number,
+            "label_url": state.label_url,
+            "return_by": state.return_by,
+        }
+
+    async def came_by(self, day: int, summary: str) -> bool:
+        """Whether the token is here `day` days after it was asked back."""
+        assert self.state.started_at
+        at = self.state.started_at + timedelta(days=day)
+        return await self.waited(lambda: self.state.ended, at=at, summary=summary)
+
+    # Messages
+
+    def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
+        self.refuse_if_turned_away()
+        message = read(RETURN_BODIES[name], bodies, name)
+        if self.state.ended:
+            raise Refused(
+                f"The return is closed: token {self.state.serial_number} is {self.state.status.lower()}; nothing is left to do."
+                if self.state.status is ReturnStatus.RECEIVED
+                else f"The return is closed: token {self.state.serial_number} was written off; start ReturnByMail again for it."
+            )
+        if isinstance(message, Received) and message.serial_number != self.state.serial_number:
+            raise Refused(
+                f"Token {message.serial_number} was not taken: this return awaits {self.state.serial_number}; read the back of the "
+                "token again, or close the return of the one you hold."
+            )
+        return message
+
+    async def on_received(self, received: Received) -> None:
+        self.receive(received.received_by, received.condition)
+        # Whoever has the answer relies on it: the stock shows the token as returned.
+        await self.recorded()
+
+    def receive(self, by: str, condition: str | None) -> None:
+        """The mail room has it."""
+        state, now = self.state, self.now()
+        state.receive(now, by, condition)
+        state.keep(promises.RETURNED, now)
+        state.post("return_received", now, step="received", facts={"received_at": now, "condition": condition})
+
+    async def on_carrier_event(self, event: CarrierEvent) -> None:
+        state, now = self.state, self.now()
+        if event.tracking_number not in (state.tracking_number, state.outbound_tracking_number):
+            raise Refused(
+                "The carrier's event changes nothing: it is about another parcel than this return's; check the number."
+            )
+        key = f"{event.tracking_number} {event.status} {event.occurred_at.isoformat()}"
+        if key in state.carrier_events:
+            raise Refused("The carrier's event changes nothing: it has been taken before; send each event once.")
+        state.carrier_events = [*state.carrier_events[-49:], key]
+        said = event.status.replace("_", " ")
+        if event.tracking_number == state.outbound_tracking_number:
+            state.note(
+                now, f"carrier, of the parcel that brought the token: {said}", by="carrier", message="carrier_event"
+            )
+            return
+        if event.status not in ("pre_transit", "failure", "returned"):
+            state.status = ReturnStatus.ON_ITS_WAY
+        state.note(now, f"carrier, of the return parcel: {said}", by="carrier", message="carrier_event")
+        match event.status:
+            case "delivered":
+                self.alarm("the carrier has delivered the return parcel, and the mail room has not confirmed it yet")
+            case "failure" | "returned":
+                self.alarm("the carrier could not deliver the return parcel to us")
+
+    async def asked_to_cancel(self) -> None:
+        await workflow.wait_condition(lambda: self.admitted or self.problem is not None)
+        reason = "The return can't be cancelled: it ends when the token is received, or after thirty days; send `received` instead."
+        self.state.refuse(self.now(), "cancel", reason, by="Temporal")
+
+    @workflow.signal(name="received", description=DESCRIPTIONS["received"])
+    async def received_signal(self, *bodies: Any) -> None:
+        await self.take("received", bodies)
+
+    @workflow.update(name="received", description=DESCRIPTIONS["received"])
+    async def received(self, *bodies: Any) -> Outcome:
+        return await self.answer("received", bodies)
+
+    @received.validator
+    def _may_be_received(self, *bodies: Any) -> None:
+        self.check("received", bodies)
+
+    @workflow.signal(name="carrier_event", description=DESCRIPTIONS["carrier_event"])
+    async def carrier_event_signal(self, *bodies: Any) -> None:
+        await self.take("carrier_event", bodies)
+
+    # What it says for itself
+
+    async def write(self, state: Return) -> None:
+        writing = ReturnWriting(run_id=self.first_run_id, state=state)
+        await calls.local(Returns.write, writing, summary=state.unwritten[-1].what[:150])
+
+    def attributes(self) -> list[tuple[Any, Any]]:
+        state = self.state
+        return [
+            (attributes.TOKEN_KIND, Kind.HARD.value),
+            (attributes.PRESCRIBER_ID, state.prescriber_id),
+            (attributes.SERIAL_NUMBER, state.serial_number),
+            (attributes.NEEDS_ATTENTION, state.needs_attention is not None),
+            (attributes.ACTION_DUE_BY, state.action_due_by),
+        ]
+
+    def details(self) -> str:
+        return return_details(self.state)
+
+    @workflow.query(description="Where the return stands, what may be done next")
+    def status(self) -> ReturnSnapshot:
+        state = self.state
+        names = [] if state.ended else list(RETURN_BODIES)
+        return ReturnSnapshot(
+            **state.model_dump(include=set(ReturnSnapshot.model_fields) - {"next"}),
+            next=[Next(message=name, example=return_example(name, state)) for name in names],
+        )
