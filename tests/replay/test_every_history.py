@@ -9,6 +9,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.worker import Replayer
 
 from connection import data_converter
+from domain.peers import return_id
 from settings import Settings
 from tests.stage import Stage
 from worker import SANDBOX, WORKFLOWS
@@ -25,9 +26,15 @@ class Changed:
         await workflow.sleep(timedelta(days=1))
 
 
+def names() -> list[str]:
+    """All types of workflows that this system has."""
+    return [workflow._Definition.must_from_class(type_).name or "" for type_ in WORKFLOWS]  # pyright: ignore[reportPrivateUsage]
+
+
 async def histories(client: Client) -> list[WorkflowHistory]:
     found = []
-    async for execution in client.list_workflows("WorkflowType = 'TokenJourney'"):
+    ours = ", ".join(f"'{type_}'" for type_ in names())
+    async for execution in client.list_workflows(f"WorkflowType in ({ours})"):
         handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
         history = await handle.fetch_history()
         if any(event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED for event in history.events):
@@ -36,13 +43,21 @@ async def histories(client: Client) -> list[WorkflowHistory]:
 
 
 async def test_every_history_replays(stage: Stage, settings: Settings) -> None:
-    for kind in ("hard", "soft"):
-        journey = await stage.request(kind)
-        await journey.reach("Deactivated")
-        await journey.result()
+    for kind, reason in (("hard", {"reason": "lost"}), ("soft", {})):
+        journey = await stage.request(kind, "P-1002")
+        await journey.reach("Active")
+        replacement = await stage.open("ReplaceToken", {"journey_id": journey.id, "confirmed": True, **reason})
+        await stage.peer((await replacement.result())["journey_id"])
+    returned = await stage.request("hard", "P-1003")
+    await returned.reach("Shipped")
+    leaving = await stage.open("DeactivateAll", {"prescriber_id": "P-1003", "confirmed": True, "by": "Ann"})
+    await leaving.result()
+    await stage.peer(return_id(returned.id))
     replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter(settings), workflow_runner=SANDBOX)
     played = await histories(stage.client)
-    assert len(played) >= 2
+    assert {
+        history.events[0].workflow_execution_started_event_attributes.workflow_type.name for history in played
+    } == set(names())
     for history in played:
         await replayer.replay_workflow(history)
 
