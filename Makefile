@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
-demo: temporal ## A hard and a soft token from request to Active, watched (KEEP=1 leaves the stack up)
+demo: temporal ## A hard and a soft token from request to Active, a replacement and a return, watched (KEEP=1 leaves the stack up)
 	@$(BIN)/tokens demo $(if $(KEEP),--keep)
 
 up: temporal ## The embedded stack; stays up until Ctrl-C

@@ -1,4 +1,4 @@
-"""`tokens demo`: a hard and a soft token side by side, from request to Active, watched by a person."""
+"""`tokens demo`: a hard and a soft token side by side, from request to Active; then the hard one is replaced and comes back."""
 
 import asyncio
 import mailbox
@@ -14,11 +14,14 @@ from rich.panel import Panel
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
+from activities.verification import NotVerified, Verification
 from connection import TASK_QUEUE, connect
 from database import audit
 from database.tables import Prescriber
 from domain.calendar import is_carrier_business_day, is_federal_business_day
+from domain.peers import replacement_id, return_id
 from domain.policy import Policy
 from domain.status import Kind
 from settings import Settings
@@ -36,14 +39,16 @@ NEW_ADDRESS = {
     "state": "MD",
     "postal_code": "21401",
 }
-_COLOURS = {"hard": "cyan", "soft": "magenta"}
+_COLOURS = {"hard": "cyan", "soft": "magenta", "new": "green", "back": "yellow"}
 
 
 class Watched:
-    """One journey of the demo, its clock, and how much of it has been shown."""
+    """One journey of the demo, its clock, and how much of it has been shown. A return's emails are about the token's
+    journey, `about`."""
 
-    def __init__(self, demo: "Demo", handle: WorkflowHandle[Any, Any], kind: str) -> None:
-        self.demo, self.handle, self.kind = demo, handle, kind
+    def __init__(self, demo: "Demo", handle: WorkflowHandle[Any, Any], name: str, about: str | None = None) -> None:
+        self.demo, self.handle, self.name = demo, handle, name
+        self.about = about or handle.id
         self.clock = Clock(demo.client, handle)
         self._lines = 0
 
@@ -65,10 +70,14 @@ class Watched:
             by = f" [dim]({line['by']})[/]" if line["by"] else ""
             self._print(line["at"], line["what"] + by)
         self._lines = len(snapshot["timeline"])
-        self.demo.show_mail(self.kind, self.handle.id)
+        self.demo.show_mail(self.name, self.about)
 
     def _print(self, at: str, text: str) -> None:
-        out.print(f"  {when(at)}  [{_COLOURS[self.kind]}]{self.kind}[/]  {text}", soft_wrap=True)
+        out.print(f"  {when(at)}  [{_COLOURS[self.name]}]{self.name}[/]  {text}", soft_wrap=True)
+
+    def says(self, text: str) -> None:
+        """A line that has no time of its own."""
+        out.print(f"  {'':27}[{_COLOURS[self.name]}]{self.name}[/]  {text}", soft_wrap=True)
 
     async def send(self, name: str, body: dict[str, Any]) -> None:
         await self.handle.execute_update(name, body)
@@ -81,7 +90,7 @@ class Watched:
                 await self.wait(seconds=2)
                 return
             await asyncio.sleep(0.05)
-        raise Refusal(f"The {self.kind} token did not become {status}.")
+        raise Refusal(f"The journey {self.handle.id} did not become {status}.")
 
 
 class Demo:
@@ -92,16 +101,17 @@ class Demo:
         self._mail = mailbox.Maildir(info["mail"], create=False)
         self._shown: set[str] = set()
 
-    def show_mail(self, kind: str, journey_id: str) -> None:
+    def show_mail(self, name: str, journey_id: str) -> None:
         """Prints the emails of a journey that have arrived since."""
         for key in sorted(self._mail.keys()):
             if key in self._shown:
                 continue
             message = self._mail[key]
-            if message["X-Token-Journey"] == journey_id:
+            of_the_return = message["X-Token-Letter"].startswith("return_")
+            if message["X-Token-Journey"] == journey_id and of_the_return == (name == "back"):
                 self._shown.add(key)
                 out.print(
-                    f"  {'':27}[{_COLOURS[kind]}]{kind}[/]  [dim]email to[/] {message['To']}[dim]:[/] {message['Subject']}",
+                    f"  {'':27}[{_COLOURS[name]}]{name}[/]  [dim]email to[/] {message['To']}[dim]:[/] {message['Subject']}",
                     soft_wrap=True,
                 )
 
@@ -120,6 +130,20 @@ class Demo:
         await watched.clock.begin(at + timedelta(milliseconds=50))
         await watched.wait(seconds=2)
         return watched
+
+    async def begun(self, name: str, workflow_id: str, about: str | None = None) -> Watched:
+        """What a journey has started, as soon as it is there."""
+        watched = Watched(self, self.client.get_workflow_handle(workflow_id), name, about)
+        for _ in range(200):
+            try:
+                if (await watched.status())["timeline"]:
+                    await watched.wait(seconds=2)
+                    return watched
+            except RPCError as fault:
+                if fault.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
+                    raise
+            await asyncio.sleep(0.05)
+        raise Refusal(f"{workflow_id} was not started.")
 
     def carrier_says(self, tracking_number: str, status: str, at: datetime) -> None:
         """The carrier simulator tells the gateway, which signals the journey."""
@@ -196,7 +220,55 @@ async def _play(demo: Demo) -> bool:
     passcode = device.press(4, at=await hard.clock.now())  # its button was pressed in the post, too
     await hard.send("enroll_hard", {"serial_number": serial, "passcode": passcode})
     await hard.wait(minutes=15)
-    return await _report(demo, [hard, soft], refused and wrong)
+
+    _heading("Half a year later its button sticks: it is replaced")
+    await hard.wait(days=180)
+    signed = await _signs(demo, hard, device)
+    order = {
+        "journey_id": hard.handle.id,
+        "reason": "faulty",
+        "in_possession": True,
+        "confirmed": True,
+        "requested_by": "the prescriber",
+    }
+    replaced = await demo.client.execute_workflow(
+        "ReplaceToken", order, id=replacement_id(hard.handle.id), task_queue=TASK_QUEUE
+    )
+    await hard.handle.result()
+    await hard.show()
+    signs_still = await _signs(demo, hard, device)
+
+    _heading("The new token is requested, and the old one asked back: both begin today, on the real clock")
+    new = await demo.begun("new", replaced["journey_id"])
+    back = await demo.begun("back", return_id(hard.handle.id), about=hard.handle.id)
+
+    _heading("A week later a reminder; then it is on its way, and the mail room takes it in")
+    await back.wait(days=7, minutes=1)
+    label = (await back.status())["tracking_number"]
+    demo.carrier_says(label, "in_transit", await back.clock.now())
+    await back.reached("On its way back")
+    await back.wait(days=2)
+    elsewhere = await _refused(back, "received", {"serial_number": "HT-0000000000", "received_by": "Mo"})
+    await back.send("received", {"serial_number": serial, "condition": "intact", "received_by": "Mo"})
+    await back.handle.result()
+
+    expected = {hard: "Deactivated", soft: "Active", new: "Requested", back: "Received"}
+    return await _report(demo, expected, refused and wrong and signed and not signs_still and elsewhere)
+
+
+async def _signs(demo: Demo, hard: Watched, device: HardDevice) -> bool:
+    """Signs a prescription: whether the passcode of the device is taken."""
+    settings, at = demo.settings, await hard.clock.now()
+    with target.database(settings) as sessions:
+        pepper = settings.pin_pepper.get_secret_value()
+        verification = Verification(sessions, target.seal_of(settings), pepper, settings.policy)
+        try:
+            verification.verify(hard.handle.id, device.press(at=at), None, at)
+        except NotVerified as fault:
+            hard.says(f"[yellow]does not sign:[/] {fault}")
+            return False
+    hard.says("signs a prescription: its passcode is taken")
+    return True
 
 
 async def _refused(journey: Watched, name: str, body: dict[str, Any]) -> bool:
@@ -204,9 +276,7 @@ async def _refused(journey: Watched, name: str, body: dict[str, Any]) -> bool:
         await journey.handle.execute_update(name, body)
     except WorkflowUpdateFailedError as fault:
         sentence = fault.cause.message if isinstance(fault.cause, ApplicationError) else str(fault.cause)
-        out.print(
-            f"  {'':27}[{_COLOURS[journey.kind]}]{journey.kind}[/]  [yellow]refused:[/] {sentence}", soft_wrap=True
-        )
+        journey.says(f"[yellow]refused:[/] {sentence}")
         return True
     out.print(f"  [red]`{name}` should have been refused, and was not.[/]")
     return False
@@ -226,26 +296,27 @@ def _choose_pin(demo: Demo, soft: Watched) -> str:
     return stored.enrollment_ref
 
 
-async def _report(demo: Demo, journeys: list[Watched], refusals: bool) -> bool:
+async def _report(demo: Demo, expected: dict[Watched, str], kept: bool) -> bool:
+    """Prints what came of it; whether each journey is what is expected of it, and each promise that has fallen due was kept."""
     _heading("What was promised, and when it was met")
     promised = table("token", "promised", "due", "met", "")
-    kept = refusals
-    for journey in journeys:
+    for journey, status in expected.items():
         snapshot = await journey.status()
-        kept = kept and snapshot["status"] == "Active"
+        kept = kept and snapshot["status"] == status
         for promise in snapshot["promises"]:
-            good = promise["met_at"] is not None and promise["broken"] is None
-            kept = kept and good
+            met, waiting = promise["met_at"] is not None, promise["broken"] is None
+            kept = kept and waiting and (met or status == "Requested")
+            good = "[green]kept[/]" if met else "open" if status == "Requested" else "[red]open[/]"
             promised.add_row(
-                journey.kind,
+                journey.name,
                 promise["what"],
                 when(promise["due"]),
-                when(promise["met_at"]),
-                "[green]kept[/]" if good else f"[red]{promise['broken'] or 'open'}[/]",
+                when(promise["met_at"]) if met else "",
+                good if waiting else f"[red]{promise['broken']}[/]",
             )
     out.print(promised)
     sizes = table("journey", "status", "events", "history", "open it")
-    for journey in journeys:
+    for journey in expected:
         described = await journey.handle.describe()
         events = described.history_length
         size = described.raw_description.workflow_execution_info.history_size_bytes
