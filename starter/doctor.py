@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from database import migrate
 from settings import Settings
 from starter import temporal_binary
 
@@ -115,6 +114,8 @@ def _database(settings: Settings) -> Check:
         shown = url.render_as_string(hide_password=True)
         if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
             return Check(name, True, f"{shown}, not made yet", "`tokens up` makes it, or `tokens db upgrade`.")
+        from database import migrate  # Alembic is slow to import
+
         current, newest = migrate.state(settings.url_of_database)
     except (SQLAlchemyError, OSError, ImportError) as fault:
         # The kind of fault only: its text may hold the password.

@@ -17,7 +17,6 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from database import migrate
 from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
@@ -238,6 +237,8 @@ async def _temporal_answers(address: str) -> bool:
 def _prepare(database_url: str, seal: Seal) -> None:
     """Migrates the database and puts the sample data in. Raises StackError."""
     try:
+        from database import migrate  # Alembic takes a third of a second, which every command would pay
+
         migrate.upgrade(database_url)
         engine = engine_of(database_url)
         try:

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from starter.output import Refusal
+
 Journey = Annotated[str, typer.Argument(help="The journey's id, such as token-hard-4f1c2ab8; see `tokens list`.")]
 By = Annotated[str | None, typer.Option(help="Who does this; stands in the audit trail.")]
 Email = Annotated[str | None, typer.Option(help="Left out: the account's.")]
@@ -26,3 +28,10 @@ def address(**parts: str | None) -> dict[str, str] | None:
 def body(**fields: Any) -> dict[str, Any]:
     """The fields that are given."""
     return {name: field for name, field in fields.items() if field is not None}
+
+
+def confirmed(confirm: bool) -> bool:
+    """True. Raises Refusal in the command's own words; the workflow would speak of JSON."""
+    if not confirm:
+        raise Refusal("Nothing was deactivated: it can't be undone, so it must be confirmed; add --confirm.")
+    return confirm

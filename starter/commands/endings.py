@@ -18,7 +18,20 @@ from domain.peers import replacement_id, return_id
 from domain.reasons import DeactivationReason
 from domain.token_state import MAY_COME_BACK, TokenState, in_words
 from starter import target
-from starter.commands.arguments import By, City, Email, Journey, Name, State, Street1, Street2, Zip, address, body
+from starter.commands.arguments import (
+    By,
+    City,
+    Email,
+    Journey,
+    Name,
+    State,
+    Street1,
+    Street2,
+    Zip,
+    address,
+    body,
+    confirmed,
+)
 from starter.output import Json, Refusal, command, out, show_json, table, when
 
 app = typer.Typer()
@@ -80,7 +93,7 @@ async def replace(
     order = body(
         journey_id=journey_id,
         reason=reason,
-        confirmed=confirm,
+        confirmed=confirmed(confirm),
         in_possession=in_possession,
         email=email,
         shipping_address=address(
@@ -133,7 +146,7 @@ async def deactivate_all(prescriber_id: str, reason: str | None, confirm: bool, 
     order = body(
         prescriber_id=prescriber_id,
         reason=reason or DeactivationReason.NO_LONGER_NEEDED,
-        confirmed=confirm,
+        confirmed=confirmed(confirm),
         by=by or "operator",
     )
     async with target.temporal(target.settings_in_use()) as client:
@@ -271,7 +284,16 @@ async def close(
     json: Json = False,
 ) -> None:
     """Say that the loss has been reported."""
-    async with target.temporal(target.settings_in_use()) as client:
+    settings = target.settings_in_use()
+    with target.database(settings) as sessions, sessions() as session:
+        row = session.get(IncidentRow, incident_id)
+    if row is None:
+        raise Refusal(f"There is no incident {incident_id}; see `tokens incident list`.")
+    if row.status == IncidentStatus.CLOSED:
+        raise Refusal(
+            f"{incident_id} is closed already, by {row.closed_by} at {when(row.closed_at)}; nothing is left to do."
+        )
+    async with target.temporal(settings) as client:
         outcome = await client.get_workflow_handle(incident_id).execute_update("close", body(by=by, note=note))
     if json:
         show_json(outcome)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
@@ -18,7 +19,21 @@ from database.tables import JourneyRow
 from domain.reasons import DeactivationReason
 from domain.status import Kind, Status
 from starter import target
-from starter.commands.arguments import By, City, Email, Journey, Name, State, Street1, Street2, Zip, address, body
+from starter.clock import Clock
+from starter.commands.arguments import (
+    By,
+    City,
+    Email,
+    Journey,
+    Name,
+    State,
+    Street1,
+    Street2,
+    Zip,
+    address,
+    body,
+    confirmed,
+)
 from starter.commands.endings import deactivate_all
 from starter.output import Json, Refusal, command, out, show_json, table, when
 from workflows.details import summary
@@ -186,7 +201,7 @@ async def deactivate(
         await deactivate_all(prescriber, reason, confirm, by, json)
         return
     assert journey_id
-    order = body(reason=reason, confirmed=confirm, in_possession=in_possession, by=by)
+    order = body(reason=reason, confirmed=confirmed(confirm), in_possession=in_possession, by=by)
     await send(journey_id, "deactivate", order, "Deactivated.", json)
 
 
@@ -373,6 +388,33 @@ async def press(
 
     settings = target.settings_in_use()
     print(HardDevice(serial, Path(settings.state)).press(times, at=(at or datetime.now(UTC)).replace(tzinfo=UTC)))
+
+
+@simulate.command()
+@command
+async def parcel(
+    journey_id: Journey,
+    status: Annotated[str, typer.Argument(help="Such as in_transit, delivered, failure or returned.")],
+) -> None:
+    """Have the carrier report on a journey's parcel, or on a return's, at that journey's present."""
+    settings = target.settings_in_use()
+    async with target.temporal(settings) as client:
+        handle = client.get_workflow_handle(journey_id)
+        number = (await handle.query("status"))["tracking_number"]
+        if number is None:
+            raise Refusal(f"{journey_id} has no parcel yet; wait until it has been processed and its label bought.")
+        at = await Clock(client, handle).now()
+    event = {"tracking_number": number, "status": status, "occurred_at": at.isoformat()}
+    try:
+        async with httpx.AsyncClient(timeout=10) as http:
+            answer = await http.post(f"{settings.carrier_url}/simulate/events", json=event)
+    except httpx.TransportError:
+        raise Refusal(
+            f"The carrier simulator does not answer at {settings.carrier_url}; start the embedded stack with `tokens up`."
+        ) from None
+    if answer.is_error:
+        raise Refusal(f"The event did not get through: {answer.json().get('detail', answer.text)}")
+    out.print(f"Parcel {number}: {status}, {when(at)}.")
 
 
 @simulate.command("app")
