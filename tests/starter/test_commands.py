@@ -127,10 +127,11 @@ def test_a_faulty_token_comes_back_by_mail(terminal: Terminal) -> None:
     assert "add --confirm" in terminal.refused("deactivate", journey, "--reason", "faulty")
     terminal.tokens("deactivate", journey, "--reason", "faulty", "--in-possession", "--confirm", "--by", "Ann")
     back = return_id(journey)
+    listed = terminal.json("returns")
     for _ in range(10):
-        listed = terminal.json("returns")
         if [(row["return_id"], bool(row["tracking_number"])) for row in listed] == [(back, True)]:
             break
+        listed = terminal.json("returns")
     assert [row["status"] for row in listed] == ["Awaited"]
     assert serial in terminal.tokens("returns")
     assert "in_transit" in terminal.tokens("simulate", "parcel", back, "in_transit")
