@@ -313,6 +313,16 @@ class Plan:
             await journey.result()
         await self.invariants()
         assert self.stage.rows("select 1 from tokens where state in ('assigned', 'shipped', 'active')") == []
+        await self.until(
+            lambda: (
+                self.stage.rows(
+                    "select 1 from tokens where state = 'coming_back' and serial_number not in"
+                    " (select serial_number from returns where open)"
+                )
+                == []
+            ),
+            "a token is coming back, and nobody awaits it",
+        )
         for back in await self.returns():
             await back.wait(days=32)
             assert (await back.result())["status"] == "Written off"
