@@ -7,6 +7,8 @@ import pytest
 from domain.peers import incident_id, return_id
 from tests.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 ORDER = {"prescriber_id": "P-1002", "reason": "no_longer_needed", "confirmed": True, "by": "Ann"}
 
 

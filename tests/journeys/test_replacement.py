@@ -10,6 +10,8 @@ from domain.peers import incident_id, replacement_id, return_id, successor_id
 from domain.status import Kind
 from tests.stage import TUESDAY, Play, Stage
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = {"name": "Desk", "street1": "12 State Circle", "city": "Annapolis", "state": "MD", "postal_code": "21401"}
 
 

@@ -8,6 +8,8 @@ import pytest
 from domain.peers import return_id
 from tests.stage import Play, Stage
 
+pytestmark = pytest.mark.slow
+
 
 async def ended(stage: Stage, in_possession: bool = True, prescriber_id: str = "P-1001", **body: Any) -> Play:
     """A hard token that was active and has been deactivated."""
