@@ -247,12 +247,12 @@ class Play:
     # Messages
 
     async def status(self) -> dict[str, Any]:
-        """A query fails where a busy machine stands still for two seconds: the SDK takes that for a deadlock, and says so
-        sealed. Tasks are tried again by the server, queries only here."""
+        """Asked once more where the first answer fails or does not come: tasks are tried again by the server, queries not. The
+        SDK takes a busy machine that stands still for two seconds for a deadlock, and a query that meets the end of its
+        workflow gets lost now and then."""
         try:
-            return await asyncio.wait_for(self.handle.query("status"), _PATIENCE)
-        except WorkflowQueryFailedError:
-            await asyncio.sleep(1)
+            return await asyncio.wait_for(self.handle.query("status"), _PATIENCE / 2)
+        except (WorkflowQueryFailedError, TimeoutError):
             return await asyncio.wait_for(self.handle.query("status"), _PATIENCE)
 
     async def update(self, name: str, *bodies: Any) -> dict[str, Any]:
