@@ -205,6 +205,8 @@ class TokenRow(Base):
 
     # What RFC 4226 section 7 asks to be kept; written in one transaction with the acceptance.
     counter: Mapped[int] = mapped_column(default=0)
+    drift: Mapped[int] = mapped_column(default=0, server_default="0")
+    """TOTP: by how many steps the device's clock was found to be ahead at the last resynchronisation (RFC 6238, section 6)."""
     resync_at: Mapped[int | None]
     failures: Mapped[int] = mapped_column(default=0)
     failures_in_a_row: Mapped[int] = mapped_column(default=0)
@@ -214,6 +216,82 @@ class TokenRow(Base):
     last_attempt: Mapped[str | None]
     """The attempt judged last and its verdict, so that a retried activity gets the same answer, not a replay."""
     last_verdict: Mapped[dict[str, Any] | None]
+
+
+class ImportRow(Base):
+    """One run of `ImportTokens`: how far it has come, and what came of it."""
+
+    __tablename__ = "imports"
+
+    import_id: Mapped[str] = mapped_column(primary_key=True)
+    """The workflow's run."""
+    workflow_id: Mapped[str] = mapped_column(index=True)
+    file: Mapped[str]
+    fingerprint: Mapped[str]
+    """SHA-256 of the file, so that a resumed import goes on in the same one."""
+    format: Mapped[str]
+    partial: Mapped[bool]
+    imported_by: Mapped[str]
+    rows_read: Mapped[int]
+    taken: Mapped[int]
+    refused: Mapped[int]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class ImportedToken(Base):
+    """A good row that waits for its file to be read to the end; what is taken moves to `tokens` in one transaction."""
+
+    __tablename__ = "imported_tokens"
+
+    import_id: Mapped[str] = mapped_column(primary_key=True)
+    serial_number: Mapped[str] = mapped_column(primary_key=True)
+    line: Mapped[int]
+    batch: Mapped[str]
+    algorithm: Mapped[str]
+    digits: Mapped[int]
+    digest: Mapped[str]
+    period: Mapped[int]
+    seed: Mapped[bytes]
+    """Sealed, as in `tokens`."""
+    counter: Mapped[int]
+
+
+class ImportRefusal(Base):
+    """A row that was not taken."""
+
+    __tablename__ = "import_refusals"
+
+    import_id: Mapped[str] = mapped_column(primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True)
+    serial_number: Mapped[str | None]
+    reason: Mapped[str]
+
+
+class StockAlert(Base):
+    """The team has been told that this kind of token runs low; gone when there are enough again."""
+
+    __tablename__ = "stock_alerts"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    journey_id: Mapped[str]
+    """The journey that took the token with which it ran low: the one that tells the team."""
+    raised_at: Mapped[datetime]
+
+
+class ApiKey(Base):
+    """What an upstream system shows to the gateway. The key itself is kept nowhere."""
+
+    __tablename__ = "api_keys"
+
+    key_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    """The system that holds it."""
+    scopes: Mapped[list[Any]] = mapped_column(JSON)
+    key_hash: Mapped[str]
+    """SHA-256: the key is random and long, so that a slow hash would add nothing."""
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
 
 
 class SoftEnrollment(Base):
