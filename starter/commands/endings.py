@@ -1,17 +1,13 @@
 """Commands about how tokens end: replacement, return, incident, a prescriber who leaves; stock, and signing in."""
 
-import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy import func, select
-from temporalio.client import Client, WorkflowFailureError
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.client import Client
 
 from activities.verification import NotVerified, Verification
-from connection import TASK_QUEUE
 from database.tables import IncidentRow, ReturnRow, TokenRow
 from domain.incident import IncidentStatus
 from domain.peers import replacement_id, return_id
@@ -32,38 +28,25 @@ from starter.commands.arguments import (
     body,
     confirmed,
 )
+from starter.journeys import Journeys, NotDone, Unanswered
 from starter.output import Json, Refusal, command, out, show_json, table, when
 
 app = typer.Typer()
-_PATIENCE = 60
-"""Seconds to wait for a workflow that ends by itself; it goes on if the command does not."""
+_PATIENCE = timedelta(seconds=60)
+"""To wait for a workflow that ends by itself; it goes on if the command does not."""
 
 
 async def run(client: Client, name: str, order: dict[str, Any], workflow_id: str, *, anew: bool = False) -> Any:
-    """Starts a workflow that ends by itself, and its result. The same id again gives the same result, unless it failed or
-    `anew`. Raises Refusal with the workflow's own sentence."""
+    """Starts a workflow that ends by itself, and its result (see `Journeys.run`). Raises Refusal with the workflow's own
+    sentence."""
     try:
-        handle = await client.start_workflow(
-            name,
-            order,
-            id=workflow_id,
-            task_queue=TASK_QUEUE,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE
-            if anew
-            else WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        )
-    except WorkflowAlreadyStartedError:
-        handle = client.get_workflow_handle(workflow_id)
-    try:
-        return await asyncio.wait_for(handle.result(), _PATIENCE)
-    except WorkflowFailureError as fault:
-        cause = fault.cause
-        raise Refusal(cause.message if isinstance(cause, ApplicationError) else str(cause)) from None
-    except TimeoutError:
+        return await Journeys(client, patience=_PATIENCE).run(name, order, workflow_id, anew=anew)
+    except Unanswered:
         raise Refusal(
             f"{workflow_id} is not finished yet; it goes on by itself, look at it in the Temporal UI."
         ) from None
+    except NotDone as refusal:
+        raise Refusal(str(refusal)) from None
 
 
 @app.command()

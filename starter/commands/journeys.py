@@ -1,20 +1,15 @@
 """Commands that start journeys and send them messages."""
 
-import asyncio
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import typer
 from sqlalchemy import select
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
-from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
 
-from connection import TASK_QUEUE
 from database.tables import JourneyRow
 from domain.reasons import DeactivationReason
 from domain.status import Kind, Status
@@ -35,10 +30,12 @@ from starter.commands.arguments import (
     confirmed,
 )
 from starter.commands.endings import deactivate_all
+from starter.journeys import Journeys, NotDone, Unanswered
 from starter.output import Json, Refusal, command, out, show_json, table, when
-from workflows.details import summary
 
 app = typer.Typer()
+_PATIENCE = timedelta(seconds=30)
+"""To wait until a request is admitted; it goes on if the command does not."""
 
 
 @app.command()
@@ -87,38 +84,13 @@ async def start(client: Client, journey_id: str, order: dict[str, Any]) -> None:
     """Starts a journey and returns when it is admitted. Started again under the same id it is left as it is. Raises
     Refusal with the journey's own sentence."""
     try:
-        handle = await client.start_workflow(
-            "TokenJourney",
-            order,
-            id=journey_id,
-            task_queue=TASK_QUEUE,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            static_summary=summary(Kind(order["kind"]), order["prescriber_id"]),
-        )
-    except WorkflowAlreadyStartedError:
-        return
-    ended = asyncio.create_task(handle.result())
-    admitted = asyncio.create_task(_admitted(handle))
-    await asyncio.wait({ended, admitted}, return_when=asyncio.FIRST_COMPLETED, timeout=30)
-    if ended.done() and (fault := ended.exception()):
-        cause = fault.cause if isinstance(fault, WorkflowFailureError) else None
-        raise Refusal(cause.message if isinstance(cause, ApplicationError) else str(fault))
-    if not admitted.done():
+        await Journeys(client, patience=_PATIENCE).request(journey_id, order)
+    except Unanswered:
         raise Refusal(
             f"{journey_id} was started, but no worker has taken it up; it goes on when one runs (`tokens show`)."
-        )
-    ended.cancel()
-
-
-async def _admitted(handle: WorkflowHandle[Any, Any]) -> None:
-    while True:
-        try:
-            if (await handle.query("status"))["timeline"]:
-                return
-        except RPCError as fault:
-            if fault.status is not RPCStatusCode.FAILED_PRECONDITION:
-                raise
-        await asyncio.sleep(0.05)
+        ) from None
+    except NotDone as refusal:
+        raise Refusal(str(refusal)) from None
 
 
 async def send(journey_id: str, name: str, given: dict[str, Any], said: str, json: bool) -> None:

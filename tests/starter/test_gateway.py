@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from simulators.carrier import signature
 from simulators.serving import Serving
-from starter.gateway import app
+from starter.gateway.app import app
 from tests.stage import Stage
 
 SECRET = "a secret of the carrier's"
