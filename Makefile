@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast check lock clean temporal
+.PHONY: help demo up test test-fast golden check lock clean temporal
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,6 +24,11 @@ test: temporal ## All tests, on a real Temporal server
 
 test-fast: temporal ## All tests but those marked slow
 	@$(BIN)/pytest -q -m "not slow"
+
+golden: temporal ## Record the histories of this release, for replay under later ones (RELEASE=x.y.z)
+	@test -n "$(RELEASE)" || { echo "Say which release: make golden RELEASE=0.2.0" >&2; exit 1; }
+	@test ! -e tests/replay/golden/$(RELEASE) || { echo "Release $(RELEASE) is recorded already, and stays so." >&2; exit 1; }
+	@GOLDEN=$(RELEASE) $(BIN)/pytest -q tests/replay/test_replay.py tests/replay/test_endings.py
 
 check: $(READY) ## Lint, format, types, and the rules of the project
 	@$(BIN)/ruff check .

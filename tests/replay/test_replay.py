@@ -6,6 +6,7 @@ from temporalio.worker import Replayer
 
 from connection import data_converter
 from settings import Settings
+from tests.replay import golden
 from tests.stage import EVENING, TUESDAY, Play, Stage
 from worker import SANDBOX, WORKFLOWS
 
@@ -22,6 +23,7 @@ async def replays(replayer: Replayer, journey: Play) -> None:
     kinds = {event.event_type for event in history.events}
     assert EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED in kinds
     await replayer.replay_workflow(history)
+    golden.keep(history)
 
 
 @pytest.mark.parametrize("kind", ["hard", "soft"])
