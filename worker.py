@@ -46,7 +46,9 @@ SANDBOX = SandboxedWorkflowRunner(
 )
 """The sandbox guards the workflows' own modules against clocks, randomness and files; what they only refer to, or share as
 types with activities and converter, is not loaded a second time. Every test runs in it."""
-_THREADS = 32
+_AT_ONCE = 100
+"""Activities of each sort, regular and local, in one worker: a party that hangs must not take the records' turn."""
+_THREADS = 2 * _AT_ONCE
 _DRAIN = timedelta(seconds=15)
 """How long a worker that is told to end waits for the attempts in flight."""
 
@@ -137,7 +139,14 @@ async def main(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with Dependencies(settings) as dependencies, ThreadPoolExecutor(_THREADS) as threads:
         # In production the sandbox would cost a quarter of the CPU and 90 KB of memory a journey.
-        async with worker_for(client, dependencies, threads, workflow_runner=UnsandboxedWorkflowRunner()):
+        async with worker_for(
+            client,
+            dependencies,
+            threads,
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            max_concurrent_activities=_AT_ONCE,
+            max_concurrent_local_activities=_AT_ONCE,
+        ):
             print(f"ready worker on {TASK_QUEUE}", flush=True)
             await stop.wait()
 

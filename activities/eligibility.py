@@ -52,7 +52,7 @@ def refuse_second(session: Session, prescriber_id: str, kind: Kind, replaces: st
     if reserved is not None and reserved.journey_id != replaces:
         raise refused(
             f"Prescriber {prescriber_id}'s {kind} token is being replaced: {reserved.workflow_id} is about to request journey "
-            f"{reserved.successor_id}; wait for that one."
+            f"{reserved.successor_id}; wait for that one, or start `ReplaceToken` for {reserved.journey_id} again if it is not running."
         )
 
 

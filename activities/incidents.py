@@ -1,6 +1,6 @@
 """Security incidents: when the report of a lost or stolen token falls due, and the records of it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
@@ -18,7 +18,7 @@ from domain.status import Kind
 
 
 class Loss(BaseModel):
-    """An incident as it was started; `at` (UTC) is its own time, from which the clock runs."""
+    """An incident as it was started; from `at` (UTC) the clock runs: when the loss was reported."""
 
     incident_id: str
     run_id: str
@@ -76,7 +76,8 @@ class Incidents:
                 kind=Kind(journey.kind),
                 serial_number=journey.serial_number,
                 due_at=due_at,
-                due_day=due_at.astimezone(ZoneInfo(zone)).date().isoformat(),
+                # Due at midnight is due by the end of the day before.
+                due_day=(due_at - timedelta(microseconds=1)).astimezone(ZoneInfo(zone)).date().isoformat(),
                 calendar=f"federal business days, {zone}",
             )
             row = session.get(IncidentRow, loss.incident_id)

@@ -1,6 +1,7 @@
 """How journeys start and signal one another: by deterministic ids, so that a step done twice is done once."""
 
 import asyncio
+from datetime import datetime
 
 from pydantic import BaseModel
 from temporalio import activity
@@ -26,8 +27,11 @@ class ReturnOrder(BaseModel):
 
 
 class LossOrder(BaseModel):
+    """`reported_at` (UTC): when the token was deactivated for it."""
+
     journey_id: str
     reason: DeactivationReason
+    reported_at: datetime | None = None
 
 
 class SuccessorOrder(BaseModel):

@@ -7,13 +7,16 @@ from sqlalchemy.orm import Session, sessionmaker
 
 Sessions = sessionmaker[Session]
 
+_POOL: dict[str, Any] = {"pool_size": 10, "max_overflow": 20, "pool_timeout": 20}
+"""A worker has many threads, each of which holds a connection for a short transaction only."""
+
 
 def engine_of(url: str) -> Engine:
     """An engine for `url`. SQLite's transactions take the write lock at once, so that two writers never deadlock. Errors
     don't repeat the values of a statement: they are logged, and the values are people's."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
-    engine = create_engine(url, connect_args={"timeout": 30}, hide_parameters=True)
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True, **_POOL)
+    engine = create_engine(url, connect_args={"timeout": 30}, hide_parameters=True, **_POOL)
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:

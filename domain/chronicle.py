@@ -72,6 +72,9 @@ class Chronicle(BaseModel):
     status: Any
     """Each kind of journey has statuses of its own."""
     needs_attention: str | None = None
+    """Why a person has to look at it; None where nobody has to."""
+    matters: dict[str, str] = {}
+    """The same one by one, by what each is about, so that one which comes right does not hide another."""
 
     promises: list[Promise] = []
     timeline: list[Happening] = []
@@ -110,16 +113,25 @@ class Chronicle(BaseModel):
             Entry(number=self.entries, at=at, what=what, by=by, status=self.status, message=message, refused=refused)
         )
 
-    def attend(self, at: datetime, reason: str) -> None:
-        """A person has to look at this journey."""
-        self.needs_attention = reason
+    def attend(self, at: datetime, reason: str, about: str = "") -> None:
+        """A person has to look at this journey, over the matter `about`."""
+        self.matters = {**self.matters, about or reason: reason}
+        self.needs_attention = "; ".join(self.matters.values())
         self.note(at, f"needs attention: {reason}")
 
-    def settle(self, at: datetime, what: str) -> None:
-        """What needed a person has come right."""
-        if self.needs_attention:
-            self.needs_attention = None
+    def settle(self, at: datetime, what: str, *about: str) -> None:
+        """What needed a person has come right: the matters `about`, or all where none is named."""
+        before, self.matters = (
+            self.needs_attention,
+            {name: reason for name, reason in self.matters.items() if about and name not in about},
+        )
+        self.needs_attention = "; ".join(self.matters.values()) or None
+        if self.needs_attention != before:
             self.note(at, what)
+
+    def forget_matters(self) -> None:
+        """Nothing needs a person any more: the journey has ended."""
+        self.matters, self.needs_attention = {}, None
 
     def promise(self, what: str, due: datetime) -> None:
         """Something is owed by `due`."""
@@ -136,6 +148,10 @@ class Chronicle(BaseModel):
         for promise in self.promises:
             if promise.what == what and promise.met_at is None:
                 promise.broken = reason
+
+    def broken(self, what: str) -> str | None:
+        """Why the promise `what` could not be kept; None where it was, or may still be."""
+        return next((promise.broken for promise in self.promises if promise.what == what), None)
 
     def post(self, letter: str, at: datetime, step: str | None = None, **order: Any) -> None:
         """Puts an email into the outbox; a step that comes again by its nature is numbered by `step` being left out."""

@@ -77,5 +77,5 @@ class Journey(Chronicle):
                 self.active_at = at
             case Status.DEACTIVATED | Status.CANCELLED:
                 self.ended_at, self.why_ended, self.ended_by = at, what, by
-                self.needs_attention = None
+                self.forget_matters()
         self.note(at, what, by)

@@ -56,12 +56,12 @@ class Return(Chronicle):
         self.status = ReturnStatus.RECEIVED
         self.received_at, self.received_by, self.condition = at, by, condition
         self.destroyed = (condition or "").strip().lower() == "destroyed"
-        self.needs_attention = None
+        self.forget_matters()
         self.note(at, f"received{f', {condition}' if condition else ''}", by=by, message="received")
 
     def write_off(self, at: datetime) -> None:
         """It did not come."""
         self.status = ReturnStatus.WRITTEN_OFF
         self.written_off_at = at
-        self.needs_attention = None
+        self.forget_matters()
         self.note(at, f"written off: not returned within {self.policy.return_written_off_days} days")

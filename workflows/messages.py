@@ -180,6 +180,8 @@ class IncidentReport(Body):
 
     journey_id: Reference
     reason: Literal[DeactivationReason.LOST, DeactivationReason.STOLEN] = DeactivationReason.LOST
+    reported_at: AwareDatetime | None = None
+    """When the loss was reported, which starts the clock. Left out, or later than now: now."""
 
     example: ClassVar[dict[str, Any]] = {"journey_id": "token-hard-…", "reason": "lost"}
 

@@ -38,6 +38,8 @@ class RecordedWorkflow(Generic[S]):
 
     def __init__(self) -> None:
         info = workflow.info()
+        self.since_0_2 = workflow.patched("0.2")
+        """False: a run that began under release 0.1, which goes on as it did then (docs/decisions/0006-patches.md)."""
         self.admitted = False
         self.problem: Refused | None = None
         """Why the start is refused; whatever is sent to such a journey is answered with it."""
@@ -160,7 +162,8 @@ class RecordedWorkflow(Generic[S]):
             self.sent(report)
             for letter in batch:
                 if letter.step in report.refused:
-                    self.alarm(f"the mail server refuses the email `{letter.letter}`", tell=False)
+                    refused = f"the mail server refuses the email `{letter.letter}`"
+                    self.alarm(refused, about=f"email {letter.letter}", tell=False)
 
     def mailing(self, batch: list[Letter]) -> Mailing:
         """The letters as the activity takes them. A return and an incident may come again over the same token, so their
@@ -224,18 +227,25 @@ class RecordedWorkflow(Generic[S]):
                     raise asyncio.CancelledError from None
                 if failure.type != NEEDS_PERSON:
                     raise
-                self.alarm(failure.message)
+                self.alarm(failure.message, about=summary)
                 await workflow.sleep(ASK_AGAIN, summary=f"{summary}: try again in an hour")
             else:
                 if self.leaving:
                     raise asyncio.CancelledError
+                if self.since_0_2 and summary in self.state.matters:
+                    self.settle(f"done at last: {summary[:1].lower()}{summary[1:]}", summary)
                 return answer
 
-    def alarm(self, reason: str, *, tell: bool = True) -> None:
-        """A person is needed, and the team is told; once for the same reason."""
-        if self.state.needs_attention == reason:
+    def settle(self, what: str, *about: str) -> None:
+        """The matters `about` have come right."""
+        self.state.settle(self.now(), what, *(about if self.since_0_2 else ()))
+
+    def alarm(self, reason: str, *, about: str, tell: bool = True) -> None:
+        """A person is needed over the matter `about`, and the team is told; once for the same reason."""
+        known = self.state.matters.get(about) if self.since_0_2 else self.state.needs_attention
+        if known == reason:
             return
-        self.state.attend(self.now(), reason)
+        self.state.attend(self.now(), reason, about if self.since_0_2 else "")
         if tell:
             self.state.post("team_needs_attention", self.now(), facts={"reason": reason})
 

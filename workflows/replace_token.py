@@ -4,6 +4,7 @@ Everything that could refuse the new request is asked before the old token is to
 place is kept for the new one: whatever crashes, the retry ends with the new request, never with neither.
 """
 
+import asyncio
 from typing import Any
 
 from temporalio import workflow
@@ -31,6 +32,7 @@ class ReplaceToken:
             self.order = read(Replacement, bodies, "ReplaceToken")
         except Refused as fault:
             self.problem = fault
+        self.shown = "Checking all that could refuse."
         self.order_id = workflow.info().workflow_id
         if len(self.order_id) > LONGEST_ID:
             self.problem = Refused(
@@ -47,6 +49,20 @@ class ReplaceToken:
                 "The token was not replaced: its deactivation must be confirmed, since it can't be undone; send "
                 '"confirmed": true.'
             )
+        # From here on Temporal's own cancellation request would leave neither token nor request.
+        replacing = asyncio.create_task(self.replace())
+        while not replacing.done():
+            try:
+                await workflow.wait_condition(replacing.done)
+            except asyncio.CancelledError:
+                self.show(
+                    f"{self.shown}\n\nIt can't be cancelled: the old token would be gone, and no new one requested."
+                )
+        return replacing.result()
+
+    async def replace(self) -> Replaced:
+        """Claim, deactivate, request, in this order."""
+        order = self.order
         claimed = await self.claim()
         self.show(
             f"Replacing token `{order.journey_id}` by `{claimed.successor_id}`. The old one is being deactivated."
@@ -81,7 +97,8 @@ class ReplaceToken:
                 if failure.type != BEING_REPLACED:
                     raise Refused(failure.message) from None
                 workflow_id, run_id = failure.details
-                if await calls.remote(
+                # One of our own id can't be running: this one is. It was terminated, and is taken up.
+                if workflow_id != self.order_id and await calls.remote(
                     Peers.is_running,
                     workflow_id,
                     summary="Is the other replacement running?",
@@ -136,4 +153,5 @@ class ReplaceToken:
 
     def show(self, text: str) -> None:
         """What the UI says of it."""
+        self.shown = text
         workflow.set_current_details(f"### Replacement\n\n{text}")

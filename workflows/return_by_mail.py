@@ -124,7 +124,7 @@ class ReturnByMail(RecordedWorkflow[Return]):
         )
         label = await self.insist(Carrier.return_label, order, summary="Buy the prepaid label")
         state.tracking_number, state.label_url = label.tracking_number, label.label_url
-        state.settle(self.now(), "the label is there")
+        self.settle("the label is there", "Buy the prepaid label")
         state.note(self.now(), f"prepaid label {label.tracking_number} sent")
         state.post("return_label", self.now(), step="label", facts=self.label_facts())
 
@@ -204,13 +204,17 @@ class ReturnByMail(RecordedWorkflow[Return]):
         state.note(now, f"carrier, of the return parcel: {said}", by="carrier", message="carrier_event")
         match event.status:
             case "delivered":
-                self.alarm("the carrier has delivered the return parcel, and the mail room has not confirmed it yet")
+                self.alarm(
+                    "the carrier has delivered the return parcel, and the mail room has not confirmed it yet",
+                    about="parcel",
+                )
             case "failure" | "returned":
-                self.alarm("the carrier could not deliver the return parcel to us")
+                self.alarm("the carrier could not deliver the return parcel to us", about="parcel")
 
     async def asked_to_cancel(self) -> None:
         await workflow.wait_condition(lambda: self.admitted or self.problem is not None)
-        reason = "The return can't be cancelled: it ends when the token is received, or after thirty days; send `received` instead."
+        days = self.state.policy.return_written_off_days
+        reason = f"The return can't be cancelled: it ends when the token is received, or after {days} days; send `received` instead."
         self.state.refuse(self.now(), "cancel", reason, by="Temporal")
 
     @workflow.signal(name="received", description=DESCRIPTIONS["received"])

@@ -63,13 +63,13 @@ class SecurityIncident(RecordedWorkflow[Incident]):
         warning = state.due_at - timedelta(hours=policy.incident_warning_hours)
         if not await self.closed_by(warning, "reported in good time?"):
             self.tell("due soon")
-            state.attend(self.now(), f"the report of the loss falls due on {state.due_day}")
+            state.attend(self.now(), f"the report of the loss falls due on {state.due_day}", "report")
         overdue_since = state.due_at
         while not await self.closed_by(overdue_since, "reported?"):
             if state.status is IncidentStatus.OPEN:
                 state.status = IncidentStatus.OVERDUE
                 state.breach(promises.REPORTED, "nobody has said that it was reported")
-                state.attend(self.now(), f"the report of the loss was due on {state.due_day} and is overdue")
+                state.attend(self.now(), f"the report of the loss was due on {state.due_day} and is overdue", "report")
             self.tell("overdue")
             overdue_since += timedelta(hours=policy.incident_reminder_hours)
         await workflow.wait_condition(self.quiet)
@@ -77,10 +77,11 @@ class SecurityIncident(RecordedWorkflow[Incident]):
     async def open(self) -> None:
         """Recorded, with the day on which the report falls due and in whose calendar; the team is told."""
         state, now = self.state, self.now()
+        reported_at = min(self.report.reported_at or now, now)
         loss = Loss(
             incident_id=state.incident_id,
             run_id=self.first_run_id,
-            at=now,
+            at=reported_at,
             journey_id=state.journey_id,
             reason=state.reason,
         )
@@ -88,7 +89,7 @@ class SecurityIncident(RecordedWorkflow[Incident]):
             opened = await calls.local(Incidents.open, loss, summary="When does the report fall due?")
         except ApplicationError as failure:
             raise await self.turned_away(Refused(failure.message), by=None) from None
-        state.opened_at = now
+        state.opened_at = reported_at
         for name in ("policy", "prescriber_id", "kind", "serial_number", "due_at", "due_day", "calendar"):
             setattr(state, name, getattr(opened, name))
         state.note(now, f"token {state.reason}: to be reported by {state.due_day} ({state.calendar})")
@@ -126,7 +127,7 @@ class SecurityIncident(RecordedWorkflow[Incident]):
         state, now = self.state, self.now()
         state.status, state.closed_at, state.closed_by = IncidentStatus.CLOSED, now, close.by
         state.keep(promises.REPORTED, now)
-        state.needs_attention = None
+        state.forget_matters()
         state.note(now, f"closed{f': {close.note}' if close.note else ''}", by=close.by, message="close")
         await self.recorded()
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 from activities.mail import MailReport
 from activities.records import Admission, Records, Writing
@@ -45,6 +45,11 @@ class TokenJourney(TokenMessages):
             self.request = read(TokenRequest, bodies, "TokenJourney")
         except Refused as fault:
             self.problem = fault
+        carried = self.request.carried
+        if carried and (workflow.info().continued_run_id is None or carried.journey_id != workflow.info().workflow_id):
+            # Only a journey that continues as new hands its state on; anybody else's would be a forged one.
+            self.problem = Refused("`TokenJourney` was not taken: `carried` is not yours to set; leave it out.")
+            self.request = self.request.model_copy(update={"carried": None})
         self.state = self.request.carried or Journey(
             journey_id=workflow.info().workflow_id,
             prescriber_id=self.request.prescriber_id,
@@ -76,7 +81,10 @@ class TokenJourney(TokenMessages):
             await workflow.wait([stages])
             self.leaving = False
         if not stages.cancelled():
-            stages.result()
+            fault = stages.exception()
+            # A step that the end of the journey has interrupted says so in one of several ways.
+            if fault and not (self.state.ended and is_cancelled_exception(fault)):
+                raise fault
         if not self.state.ended:
             # The history has grown long. What comes in before the last letter is out may still end the journey.
             await workflow.wait_condition(lambda: self.quiet() or self.state.ended)
@@ -122,7 +130,8 @@ class TokenJourney(TokenMessages):
         await calls.local(Records.write, writing, summary=state.unwritten[-1].what[:150])
 
     def sent(self, report: MailReport) -> None:
-        if "activation" in report.sent:
+        renewed = ("vendor_activation_hard-", "vendor_download_soft-")
+        if "activation" in report.sent or (self.since_0_2 and any(step.startswith(renewed) for step in report.sent)):
             self.state.keep(promises.ACTIVATION_EMAIL, self.now())
 
     def attributes(self) -> list[tuple[Any, Any]]:

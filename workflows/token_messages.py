@@ -17,7 +17,7 @@ from activities.records import Contact, Records
 from activities.stock import Allocation, Stock
 from domain.journey import Journey
 from domain.peers import successor_id
-from domain.reasons import HARD_REASONS
+from domain.reasons import HARD_REASONS, LOSS
 from domain.status import Kind, Status, refusal
 from workflows import calls
 from workflows.messages import (
@@ -51,10 +51,29 @@ class TokenMessages(RecordedWorkflow[Journey]):
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
         message = read(BODIES[name], bodies, name)
-        sentence = refusal(name, self.state.kind, self.state.status) or _unfit(message, self.state)
+        sentence = (
+            refusal(name, self.state.kind, self.state.status)
+            or _unfit(message, self.state)
+            or self._contradictory(message)
+        )
         if sentence:
             raise Refused(sentence)
         return message
+
+    def _contradictory(self, message: Body) -> str | None:
+        """A loss of what is in hand would open an incident and ask for the token back, both at once."""
+        if (
+            self.since_0_2
+            and isinstance(message, Deactivate)
+            and message.in_possession
+            and message.reason in LOSS
+            and self.state.kind is Kind.HARD
+        ):
+            return (
+                f"The token was not deactivated: it can't be {message.reason} and in possession at once; leave in_possession out, "
+                "or give another reason."
+            )
+        return None
 
     # What each message does
 
@@ -92,7 +111,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
             )
             self.state.keep(promises.PROCESSED, now)
             self.state.promise(promises.ACTIVATION_EMAIL, now + ACTIVATION_EMAIL_WITHIN)
-            self.state.settle(now, "the request is processed")
+            self.settle("the request is processed", "stock", "queue")
 
     async def _allocated(self, order: Process) -> str:
         allocation = Allocation(journey_id=self.state.journey_id, serial_number=order.serial_number)
@@ -101,8 +120,8 @@ class TokenMessages(RecordedWorkflow[Journey]):
         except ApplicationError as failure:
             raise Refused(failure.message) from None
         if serial is None:
-            if self.state.needs_attention != OUT_OF_STOCK:
-                self.state.attend(self.now(), OUT_OF_STOCK)
+            if OUT_OF_STOCK not in (self.state.needs_attention or ""):
+                self.state.attend(self.now(), OUT_OF_STOCK, "stock")
                 self.state.post("team_out_of_stock", self.now())
             raise Refused(
                 "The request can't be processed: no hard token is in stock; it stays queued, so take tokens in and process it again."
@@ -139,7 +158,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
                 state.keep(promises.DELIVERED, delivered)
             case "failure" | "returned":
                 what = "could not be delivered" if event.status == "failure" else "is coming back to the sender"
-                self.alarm(f"the carrier says that the parcel {what}")
+                self.alarm(f"the carrier says that the parcel {what}", about="parcel")
             case _:
                 state.note(now, f"carrier: {event.status.replace('_', ' ')}", by="carrier", message="carrier_event")
 

@@ -282,7 +282,7 @@ def test_the_soft_token_is_for_another_device_and_its_app_waits(letter: str) -> 
 @pytest.mark.parametrize(
     ("in_possession", "said"),
     [
-        (True, "Because you have the token, you must return it by"),
+        (True, "Because you have the token, you must return it, so that it is here by"),
         (None, "If you still have"),
         (False, "If you still have"),
     ],

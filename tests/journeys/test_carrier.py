@@ -55,7 +55,7 @@ async def test_a_late_report_keeps_the_carrier_s_promise(stage: Stage) -> None:
     journey = await stage.request("hard")
     await journey.reach("Shipped")
     await journey.wait(days=8)  # past the fifth business day
-    assert (await journey.status())["needs_attention"] == "not delivered by the fifth business day"
+    assert (await journey.status())["needs_attention"] == "not delivered by business day 5"
     assert "has_it_arrived" in journey.letters()
     assert "team_needs_attention" in journey.letters()
     there = TUESDAY + timedelta(days=3)
@@ -73,7 +73,7 @@ async def test_lost_by_the_tenth_business_day(stage: Stage) -> None:
     await journey.wait(days=14)
     assert (await journey.status())["status"] == "Shipped"
     await journey.wait(days=1)
-    assert (await journey.result())["detail"] == "lost in transit: not delivered by the tenth business day"
+    assert (await journey.result())["detail"] == "lost in transit: not delivered by business day 10"
     assert journey.letters()[-1] == "lost_in_transit"
     assert len(stage.done("vendor", "revocations", journey.id)) == 1
     token = journey.token()
@@ -81,6 +81,18 @@ async def test_lost_by_the_tenth_business_day(stage: Stage) -> None:
     assert token.state == "written_off"
     again = await stage.request("hard")
     assert (await again.status())["status"] == "Requested"
+
+
+async def test_reminders_count_from_when_a_late_report_came(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    await journey.reach("Shipped")
+    await journey.wait(days=10)
+    await journey.carrier("delivered", TUESDAY + timedelta(days=3))
+    await journey.wait(minutes=1)
+    assert journey.letters()[-1] == "delivered"
+    await journey.wait(days=3)
+    assert journey.letters()[-1] == "reminder"
+    assert journey.letters().count("reminder") == 1
 
 
 @pytest.mark.parametrize("status", ["failure", "returned"])

@@ -152,6 +152,32 @@ async def test_cancelled_while_the_carrier_hangs_no_label_is_left_in_use(stage: 
     assert journey.token() is None
 
 
+async def test_an_outage_into_the_next_morning_is_told_though_that_is_a_business_day(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    stage.fault("vendor", kind="error")
+    await journey.update("process", {"operator": "Dana"})
+    await journey.wait(hours=25)  # Wednesday, eleven o'clock
+    stage.clear_faults()
+    await journey.wait(minutes=10)
+    snapshot = await journey.status()
+    assert snapshot["status"] == "Shipped"
+    promise = next(promise for promise in snapshot["promises"] if promise["what"].startswith("shipped"))
+    assert promise["met_at"] > promise["due"]
+    assert promise["broken"] == "vendor or carrier could not be reached in time"
+
+
+async def test_one_matter_that_comes_right_does_not_hide_another(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    await journey.wait(days=2)
+    assert (await journey.status())["needs_attention"] == "not processed within 1 business day"
+    stage.fault("vendor", kind="refuse", times=1)
+    await journey.update("process", {"operator": "Dana"})
+    await journey.wait(minutes=1)
+    assert (await journey.status())["needs_attention"].startswith("the vendor refused")
+    await journey.wait(hours=2)
+    assert (await journey.status())["needs_attention"] is None
+
+
 async def test_promise_is_told_as_broken_when_the_vendor_costs_the_day(stage: Stage) -> None:
     journey = await stage.request("hard")
     stage.fault("vendor", kind="error")
@@ -162,5 +188,10 @@ async def test_promise_is_told_as_broken_when_the_vendor_costs_the_day(stage: St
     snapshot = await journey.status()
     assert snapshot["status"] == "Shipped"
     promise = next(promise for promise in snapshot["promises"] if promise["what"].startswith("shipped"))
-    assert promise["broken"]
+    assert promise["broken"] == "vendor or carrier could not be reached in time"
+    assert promise["met_at"] > promise["due"]
+    [shipped] = [message for message in journey.emails() if message["X-Token-Letter"] == "shipped"]
+    body = shipped.get_body(("plain",))
+    assert body is not None
+    assert "could not be reached in time" in body.get_content()
     assert timedelta(0) < await journey.now() - journey.start

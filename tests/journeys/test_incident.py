@@ -1,10 +1,12 @@
 """Lost and stolen tokens: a report within one business day, alarmed before and after, closed by a person."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from activities.incidents import Incidents, Loss
 from domain.peers import incident_id
+from domain.reasons import DeactivationReason
 from tests.stage import NEW_YORK, Play, Stage
 
 
@@ -43,6 +45,38 @@ async def test_a_loss_opens_one_and_a_person_closes_it(stage: Stage, reason: str
         ("closed: reported by phone", "Ruth")
     ]
     assert len(alarms(journey)) == 1
+
+
+async def test_a_loss_on_a_saturday_is_due_on_monday_and_counts_from_when_it_was_reported(stage: Stage) -> None:
+    journey, incident = await loss(stage)
+    ended = stage.rows(f"select ended_at from journeys where journey_id = '{journey.id}'")
+    assert ended
+    saturday = datetime(2037, 3, 7, 10, tzinfo=NEW_YORK)
+    opened = Incidents(stage.sessions, stage.settings.policy).open(
+        Loss(
+            incident_id="of-a-saturday",
+            run_id="r",
+            at=saturday,
+            journey_id=journey.id,
+            reason=DeactivationReason.LOST,
+        )
+    )
+    assert opened.due_day == "2037-03-09"
+    assert opened.due_at == datetime(2037, 3, 10, tzinfo=NEW_YORK)
+    await incident.update("close", {"by": "Ruth"})
+    await incident.result()
+    reported = datetime.now(UTC) - timedelta(days=3)
+    order = {"journey_id": journey.id, "reason": "lost", "reported_at": reported.isoformat()}
+    late = await stage.open("SecurityIncident", order)
+    assert datetime.fromisoformat((await late.status())["opened_at"]) == reported
+
+
+async def test_lost_and_in_possession_is_a_contradiction(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    await journey.reach("Active")
+    order = {"confirmed": True, "reason": "lost", "in_possession": True}
+    assert "lost and in possession at once" in await journey.refused("deactivate", order)
+    assert (await journey.status())["status"] == "Active"
 
 
 @pytest.mark.parametrize("reason", ["faulty", "no_longer_needed"])

@@ -204,6 +204,39 @@ async def test_one_that_was_broken_off_is_taken_up(stage: Stage, deactivated: bo
     assert stage.rows("select count(*) from replacements where finished_at is null") == [(0,)]
 
 
+async def test_one_that_was_terminated_is_taken_up_under_its_own_id(stage: Stage) -> None:
+    """As `tokens replace` does it, which knows one id for each token."""
+    old = await active(stage)
+    new_id = broken_off(stage, old)
+    own_id = replacement_id(old.id)
+    gone = await stage.client.start_workflow("ReplaceToken", {}, id=own_id, task_queue="nobody works here")
+    await gone.terminate("by mistake")
+    with stage.sessions.begin() as session:
+        row = session.get_one(ReplacementRow, old.id)
+        row.workflow_id, row.run_id = own_id, gone.first_execution_run_id or ""
+    order = {"journey_id": old.id, "reason": "faulty", "confirmed": True}
+    again = await stage.open("ReplaceToken", order, workflow_id=own_id)
+    assert (await again.result())["journey_id"] == new_id
+
+
+async def test_a_cancellation_in_the_ui_leaves_it_running(stage: Stage) -> None:
+    """Between its two halves there is neither token nor request."""
+    old = await active(stage)
+    new_id = broken_off(stage, old)
+    with stage.sessions.begin() as session:
+        session.connection().exec_driver_sql("update prescribers set id_proofed = 0")
+    replacement = await replace(stage, old)
+    await replacement.wait(minutes=1)
+    assert (await old.result())["status"] == "Deactivated"
+    await replacement.handle.cancel()
+    await replacement.wait(minutes=1)
+    with stage.sessions.begin() as session:
+        session.connection().exec_driver_sql("update prescribers set id_proofed = 1")
+    await replacement.wait(hours=2)
+    assert (await replacement.result())["journey_id"] == new_id
+    assert (await (await stage.peer(new_id)).status())["status"] == "Requested"
+
+
 async def test_one_that_runs_is_waited_for(stage: Stage) -> None:
     old = await active(stage)
     new_id = broken_off(stage, old)

@@ -78,3 +78,15 @@ async def test_a_used_id_is_refused(stage: Stage) -> None:
     await first.result()
     again = await stage.start({"prescriber_id": "P-1016", "kind": "soft"}, journey_id=first.id)
     assert "start this request under another id" in await again.failed()
+
+
+async def test_nobody_forges_a_journey_that_is_carried_on(stage: Stage) -> None:
+    victim = await stage.request("hard", "P-1015")
+    await victim.reach("Active")
+    carried = {"journey_id": victim.id, "prescriber_id": "P-1015", "kind": "hard", "status": "Deactivated"}
+    for journey_id in (victim.id, "token-forged"):
+        forged = await stage.start({**GOOD, "carried": {**carried, "journey_id": journey_id}})
+        assert "`carried` is not yours to set" in await forged.failed()
+    assert (await victim.status())["status"] == "Active"
+    assert await victim.signs()
+    assert stage.done("vendor", "revocations", victim.id) == []

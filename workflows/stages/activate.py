@@ -8,7 +8,7 @@ from domain.status import Kind, Status
 if TYPE_CHECKING:
     from workflows.token_journey import TokenJourney
 
-NEVER = "never activated: not enrolled within 30 days"
+NEVER = "never activated: not enrolled within {days} days"
 
 
 async def activate(journey: "TokenJourney") -> None:
@@ -19,6 +19,9 @@ async def activate(journey: "TokenJourney") -> None:
         return  # enrolled before the carrier said that it was delivered
     since = state.delivered_at if state.kind is Kind.HARD else state.link_sent_at
     assert since
+    if journey.since_0_2 and state.kind is Kind.HARD:
+        # A delivery that the carrier tells of late: reminders and validity count from when we, too, knew.
+        since = max(since, journey.now())
     if state.kind is Kind.HARD:
         # The email saved since processing must work now that the token is in hand: every link gets the new validity.
         state.post(
@@ -41,7 +44,7 @@ async def activate(journey: "TokenJourney") -> None:
     ):
         return
     now = journey.now()
-    state.enter(Status.CANCELLED, now, NEVER)
+    state.enter(Status.CANCELLED, now, NEVER.format(days=last))
     state.post(
         "never_activated", now, step="never_activated", facts={"waiting_since": since, **_asked_back(journey, now)}
     )

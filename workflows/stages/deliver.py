@@ -1,5 +1,6 @@
 """Shipped: on its way, expected on the third to fifth carrier business day."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from activities.calendar import Calendar, CalendarQuestion
@@ -10,7 +11,7 @@ from workflows.stages import promises
 if TYPE_CHECKING:
     from workflows.token_journey import TokenJourney
 
-LOST = "lost in transit: not delivered by the tenth business day"
+LOST = "lost in transit: not delivered by business day {day}"
 
 
 async def deliver(journey: "TokenJourney") -> None:
@@ -27,25 +28,28 @@ async def deliver(journey: "TokenJourney") -> None:
     )
     state.promise(promises.DELIVERED, window.late_at)
     days = {"window_first": window.first.isoformat(), "window_last": window.last.isoformat()}
-    state.post("shipped", state.shipped_at, step="shipped", facts={"ships_on": state.shipped_at, **days})
+    shipping = {"ships_on": state.shipped_at, "reason": state.broken(promises.SHIPPED), **days}
+    state.post("shipped", state.shipped_at, step="shipped", facts=shipping)
     arrived = await journey.until(
-        lambda: state.status is not Status.SHIPPED, at=window.late_at, summary="delivered by the fifth business day?"
+        lambda: state.status is not Status.SHIPPED, at=window.late_at, summary="delivered in time?"
     )
     if not arrived:
         now = journey.now()
-        state.breach(promises.DELIVERED, "not delivered by the fifth business day")
-        state.attend(now, "not delivered by the fifth business day")
-        state.post("has_it_arrived", now, step="has_it_arrived", facts={**days, "lost_at": window.lost_at})
+        late = f"not delivered by business day {state.policy.delivery_last_day}"
+        state.breach(promises.DELIVERED, late)
+        state.attend(now, late, "parcel")
         state.post(
-            "team_needs_attention", now, step="late_parcel", facts={"reason": "not delivered by the fifth business day"}
+            "has_it_arrived",
+            now,
+            step="has_it_arrived",
+            facts={**days, "lost_at": window.lost_at - timedelta(seconds=1)},
         )
-        arrived = await journey.until(
-            lambda: state.status is not Status.SHIPPED, at=window.lost_at, summary="lost after the tenth business day?"
-        )
+        state.post("team_needs_attention", now, step="late_parcel", facts={"reason": late})
+        arrived = await journey.until(lambda: state.status is not Status.SHIPPED, at=window.lost_at, summary="lost?")
     if not arrived:
         now = journey.now()
         state.lost_in_transit = True
-        state.enter(Status.CANCELLED, now, LOST)
+        state.enter(Status.CANCELLED, now, LOST.format(day=state.policy.lost_in_transit_day))
         state.post("lost_in_transit", now, step="lost_in_transit", facts=days)
         return
-    state.settle(journey.now(), "the parcel has arrived")
+    journey.settle("the parcel has arrived", "parcel")

@@ -39,18 +39,20 @@ async def _ship(journey: "TokenJourney") -> None:
     state = journey.state
     assert state.processed_at
     assert state.shipping_address
-    answer = await _shipping_day(journey, state.processed_at)
-    state.promise(promises.SHIPPED, answer.promised_by)
+    planned = await _shipping_day(journey, state.processed_at)
+    state.promise(promises.SHIPPED, planned.promised_by)
+    plan = planned.plan
     label = LabelOrder(journey_id=state.journey_id, to=state.shipping_address, sender=state.policy.return_address)
     state.tracking_number = await journey.insist(Carrier.label, label, summary="Buy the shipping label")
     if journey.now() - state.processed_at > timedelta(minutes=1):
         # A vendor or carrier that was down may have cost the day.
-        answer = await _shipping_day(journey, journey.now())
-    if not answer.plan.same_day or journey.now() > answer.promised_by:
-        reason = answer.plan.reason or "vendor or carrier could not be reached in time"
+        plan = (await _shipping_day(journey, journey.now())).plan
+    if not plan.same_day or journey.now() > planned.promised_by:
+        reason = planned.plan.reason or "vendor or carrier could not be reached in time"
         state.breach(promises.SHIPPED, reason)
-        state.note(journey.now(), f"ships on the next carrier business day: {reason}")
-        await journey.pause(answer.plan.ships_at, summary="Wait for the carrier's next business day")
+        state.note(journey.now(), f"ships later than the day it was processed: {reason}")
+        if not plan.same_day:
+            await journey.pause(plan.ships_at, summary="Wait for the carrier's next business day")
     now = journey.now()
     state.enter(Status.SHIPPED, now, "handed to the carrier")
     state.keep(promises.SHIPPED, now)

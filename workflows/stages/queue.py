@@ -17,11 +17,12 @@ async def queue(journey: "TokenJourney") -> None:
     if not await journey.until(
         lambda: state.status is not Status.REQUESTED,
         at=state.queue_alert_at,
-        summary="processed within a business day?",
+        summary="processed in time?",
     ):
         now = journey.now()
         state.breach(promises.PROCESSED, "nobody has processed it in time")
-        state.attend(now, "not processed within one business day")
+        days = state.policy.queue_alert_business_days
+        state.attend(now, f"not processed within {days} business day{'s' if days > 1 else ''}", "queue")
         state.post(
             "team_still_waiting",
             now,

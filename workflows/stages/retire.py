@@ -52,7 +52,7 @@ async def _hand_over(journey: "TokenJourney") -> None:
     state = journey.state
     if state.reason in LOSS:
         assert state.reason
-        loss = LossOrder(journey_id=state.journey_id, reason=state.reason)
+        loss = LossOrder(journey_id=state.journey_id, reason=state.reason, reported_at=state.ended_at)
         await journey.insist(
             Peers.open_incident, loss, summary="Open the security incident", attempt=calls.PEER_ATTEMPT
         )

@@ -15,7 +15,7 @@ from workflows.stages import promises
 if TYPE_CHECKING:
     from workflows.token_journey import TokenJourney
 
-LATE = "not synced with Surescripts within an hour"
+LATE = "not synced with Surescripts within {minutes} minutes"
 
 
 async def sync(journey: "TokenJourney") -> None:
@@ -38,7 +38,7 @@ async def sync(journey: "TokenJourney") -> None:
     now = journey.now()
     state.enter(Status.ACTIVE, now, "synced with Surescripts; the token can sign")
     state.keep(promises.ACTIVE, now)
-    state.settle(now, "Surescripts has synced")
+    journey.settle("Surescripts has synced", "sync")
     state.post("active", now, step="active", facts={"active_at": now})
 
 
@@ -72,7 +72,8 @@ async def _synced(journey: "TokenJourney", due: datetime) -> None:
 
 def _tell_late(journey: "TokenJourney") -> None:
     now = journey.now()
-    journey.state.breach(promises.ACTIVE, LATE)
-    journey.state.attend(now, LATE)
+    late = LATE.format(minutes=journey.state.policy.sync_promise_minutes)
+    journey.state.breach(promises.ACTIVE, late)
+    journey.state.attend(now, late, "sync")
     journey.state.post("sync_late", now, step="sync_late", facts={"waiting_since": journey.state.enrolled_at})
     journey.state.post("team_sync_late", now, step="team_sync_late", facts={"waiting_since": journey.state.enrolled_at})
