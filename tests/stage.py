@@ -106,6 +106,10 @@ class Stage:
         self._stack.callback(self.http.close)
         self._stack.callback(self.clear_faults)
         self._worker = await self._stack.enter_async_context(AsyncExitStack())
+        await self._start_worker()
+        return self
+
+    async def _start_worker(self) -> None:
         await self._worker.enter_async_context(
             worker_for(
                 self.client,
@@ -115,11 +119,16 @@ class Stage:
                 max_cached_workflows=100,
             )
         )
-        return self
 
     async def stop_worker(self) -> None:
         """From here on a test runs its own."""
         await self._worker.aclose()
+
+    async def restart_worker(self) -> None:
+        """Another worker takes over, and replays what the first one had in its memory."""
+        await self.stop_worker()
+        self._worker = await self._stack.enter_async_context(AsyncExitStack())
+        await self._start_worker()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None

@@ -20,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.verification import NotVerified
 from database import audit
 from domain.peers import return_id
+from starter.soft_enrollment import NotStored
 from tests.stage import Play, Stage, Theatre
 
 pytestmark = pytest.mark.slow
@@ -34,8 +35,10 @@ ACCEPTED = {
     "deactivate": {"Active"},
     "carrier_event": {"Shipped"},
     "enroll_hard": {"Shipped", "Delivered"},
+    "enroll_soft": {"Processed"},
     "resend_activation": {"Processed", "Shipped", "Delivered"},
 }
+PIN = "2580"
 NEXT = {
     "Requested": {"Processed", "Cancelled"},
     "Processed": {"Shipped", "Cancelled"},
@@ -68,6 +71,8 @@ messages = st.one_of(
     st.tuples(st.just("send"), st.sampled_from(["signal", "update"]), st.sampled_from(sorted(bodies)), garbage),
     st.tuples(st.just("carrier"), st.sampled_from(["in_transit", "delivered", "failure", "returned"])),
     st.tuples(st.just("enroll"), st.booleans()),
+    st.tuples(st.just("twice"), st.sampled_from(sorted(bodies))),
+    st.just(("cancel_in_temporal",)),
 )
 onwards = st.sampled_from(
     [("send", "update", "process", {"operator": "Dana"}), ("carrier", "delivered"), ("enroll", True)]
@@ -88,6 +93,8 @@ conditions = st.one_of(
         st.sampled_from(["vendor", "carrier", "directory"]),
         st.sampled_from(["error", "lose_reply", "refuse"]),
     ),
+    st.tuples(st.just("mail_fault"), st.sampled_from(["tempfail", "down"])),
+    st.just(("new_worker",)),
     st.just(("mend",)),
 )
 ordinary = [
@@ -106,8 +113,9 @@ plans = st.tuples(
 class Plan:
     """One plan as it is played: the journeys so far, and what has to hold of them."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, kind: str) -> None:
         self.stage = stage
+        self.kind = kind
         self.journeys: list[Play] = []
         self.begun: dict[str, Play] = {}
         self.faulty = False
@@ -151,6 +159,32 @@ class Plan:
             return
         await self.until(lambda: self.records(journey) > recorded, f"signal {name} {body!r} left no trace")
 
+    async def twice(self, name: str) -> None:
+        """Two payloads where one is taken."""
+        journey, recorded = self.current, self.records(self.current)
+        try:
+            await journey.signal(name, {}, {})
+        except RPCError as fault:
+            assert fault.status is RPCStatusCode.NOT_FOUND
+            return
+        await self.until(lambda: self.records(journey) > recorded, "two payloads left no trace")
+
+    async def cancel_in_temporal(self) -> None:
+        """The UI's own Request Cancellation: `cancel` where that is legal, and else refused and kept."""
+        journey, before = self.current, await self.status(self.current)
+        recorded = self.records(journey)
+        try:
+            await journey.handle.cancel()
+        except RPCError as fault:
+            assert fault.status is RPCStatusCode.NOT_FOUND
+            return
+        if before not in ("Cancelled", "Deactivated"):
+            await self.until(lambda: self.records(journey) > recorded, "a cancellation request left no trace")
+
+    async def new_worker(self) -> None:
+        """The worker ends, and another one takes up what it had in its memory."""
+        await self.stage.restart_worker()
+
     def records(self, journey: Play) -> int:
         return self.stage.rows(f"select count(*) from audit where journey_id = '{journey.id}'")[0][0]
 
@@ -178,6 +212,14 @@ class Plan:
 
     async def enroll(self, right: bool) -> None:
         journey = self.current
+        if self.kind == "soft":
+            # Kept under its reference before Temporal hears of it; a wrong one names nothing.
+            try:
+                reference = await journey.soft_ref(PIN) if right else "no-such-reference"
+            except NotStored:
+                reference = "not-stored"
+            await self.send("update", "enroll_soft", {"token_name": "My phone", "enrollment_ref": reference})
+            return
         serial = (await journey.status())["serial_number"] or "HT-0"
         passcode = "000000"
         if right and serial != "HT-0":
@@ -194,7 +236,8 @@ class Plan:
             result = await replacement.result()
         except WorkflowFailureError as fault:
             assert str(fault.cause).endswith("."), fault.cause
-            assert before != "Active" or not confirmed or reason == "stolen"
+            contradictory = self.kind == "hard" and reason == "lost" and in_possession
+            assert before != "Active" or not confirmed or reason == "stolen" or contradictory
             if before == "Active":
                 assert await self.status(old) == "Active", "a refused replacement has touched the token"
             return
@@ -236,7 +279,7 @@ class Plan:
     async def request(self) -> None:
         live = self.stage.rows("select count(*) from journeys where live")[0][0]
         # The old one's records may be an instant behind its answer.
-        journey = await self.stage.start({"prescriber_id": PRESCRIBER, "kind": "hard"})
+        journey = await self.stage.start({"prescriber_id": PRESCRIBER, "kind": self.kind})
         self.begun[journey.id] = journey
         await self.until(
             lambda: self.stage.rows(f"select count(*) from audit where journey_id = '{journey.id}'")[0][0],
@@ -246,7 +289,7 @@ class Plan:
             assert live == 0
             self.journeys.append(journey)
         else:
-            assert "already has a hard token" in await journey.failed()
+            assert f"already has a {self.kind} token" in await journey.failed()
 
     async def leave(self) -> None:
         order = {"prescriber_id": PRESCRIBER, "confirmed": True, "by": "Ann"}
@@ -273,9 +316,14 @@ class Plan:
         self.stage.fault(party, kind=kind)
         self.faulty = True
 
+    async def mail_fault(self, kind: str) -> None:
+        self.stage.mailbox.fault(kind)
+        self.faulty = True
+
     def mend(self) -> None:
         if self.faulty:
             self.stage.clear_faults()
+            self.stage.mailbox.clear_faults()
             self.faulty = False
 
     # What must always hold
@@ -289,10 +337,12 @@ class Plan:
         assert stage.rows("select 1 from emails group by message_id having count(*) > 1") == []
         for journey in self.journeys:
             token, row = journey.token(), stage.rows(f"select status from journeys where journey_id = '{journey.id}'")
-            if token is None or token.kind != "hard":
+            if token is None:
                 continue
             ended = row[0][0] in ("Deactivated", "Cancelled")
-            if ended:
+            if ended and token.kind == "soft":
+                assert token.state == "revoked"
+            elif ended:
                 assert token.state in ("coming_back", "returned", "written_off", "destroyed", "assigned")
                 at = datetime(2037, 6, 1, tzinfo=UTC)
                 passcode = journey.device(token.serial_number).press(at=at)
@@ -307,7 +357,8 @@ class Plan:
             if status in BEFORE_ACTIVE:
                 await journey.update("cancel", {})
             elif status == "Active":
-                await journey.update("deactivate", {"confirmed": True, "reason": "faulty"})
+                reason = {"reason": "faulty"} if self.kind == "hard" else {}
+                await journey.update("deactivate", {"confirmed": True, **reason})
             for _ in range(5):
                 await journey.wait(hours=2)
             await journey.result()
@@ -348,15 +399,15 @@ def _reachable(status: str) -> set[str]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     print_blob=True,
 )
-@given(plan=plans)
+@given(kind=st.sampled_from(["hard", "hard", "soft"]), plan=plans)
 async def test_whatever_happens(
-    temporal: Client, theatre: Theatre, tmp_path_factory: pytest.TempPathFactory, plan: list[tuple[Any, ...]]
+    temporal: Client, theatre: Theatre, tmp_path_factory: pytest.TempPathFactory, kind: str, plan: list[tuple[Any, ...]]
 ) -> None:
     folder: Path = tmp_path_factory.mktemp("plan")
     async with Stage(temporal, theatre, folder) as stage:
-        played = Plan(stage)
+        played = Plan(stage, kind)
         try:
-            played.journeys.append(await stage.request("hard", PRESCRIBER))
+            played.journeys.append(await stage.request(kind, PRESCRIBER))
             for step in plan:
                 note(str(step))
                 outcome = getattr(played, step[0])(*step[1:])
