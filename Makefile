@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast golden check lock clean temporal
+.PHONY: help demo up test test-fast golden check lock clean temporal browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,7 +19,7 @@ demo: temporal ## A hard and a soft token from request to Active, a replacement 
 up: temporal ## The embedded stack; stays up until Ctrl-C
 	@exec $(BIN)/tokens up
 
-test: temporal ## All tests, on a real Temporal server
+test: temporal browser ## All tests, on a real Temporal server
 	@$(BIN)/pytest -q
 
 test-fast: temporal ## All tests but those marked slow
@@ -50,6 +50,9 @@ clean: ## Undo what the others made here: .venv, .local, caches
 
 temporal: $(READY)
 	@$(BIN)/python -m starter.temporal_binary > /dev/null
+
+browser: $(READY)
+	@$(BIN)/python tools/browser.py > /dev/null
 
 # A .venv that is there is kept if its Python still works, and made anew otherwise.
 $(READY): requirements.lock pyproject.toml
