@@ -69,7 +69,7 @@ class Dependencies(ExitStack):
             Vendor(vendor),
             Carrier(carrier),
             Directory(directory),
-            Stock(self.sessions),
+            Stock(self.sessions, settings.policy),
             Records(self.sessions, settings.policy),
             Returns(self.sessions, settings.policy),
             Incidents(self.sessions, settings.policy),
