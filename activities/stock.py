@@ -15,9 +15,7 @@ from domain.policy import Policy
 from domain.status import Kind
 from domain.token_state import TokenState, in_words
 
-NONE_LEFT = (
-    "The request can't be processed: no hard token is in stock; it stays queued, so take tokens in and process it again."
-)
+NONE_LEFT = "The request can't be processed: no hard token is in stock; it stays queued, so take tokens in and process it again."
 ALL_BATCHES = ""
 """Stands for the whole kind where a batch is asked for."""
 

@@ -56,6 +56,11 @@ class TokenMessages(RecordedWorkflow[Journey]):
             raise Refused(sentence)
         return message
 
+    def outcome(self) -> Outcome:
+        """The answer to an accepted update."""
+        state = self.state
+        return Outcome(journey_id=state.journey_id, status=state.status, serial_number=state.serial_number)
+
     # What each message does
 
     async def on_edit(self, edit: Edit) -> None:
