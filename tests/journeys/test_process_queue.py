@@ -29,6 +29,14 @@ def without_stock(stage: Stage, state: str = "destroyed") -> None:
         session.execute(text("update tokens set state = :state where journey_id is null"), {"state": state})
 
 
+async def in_line(stage: Stage, *prescribers: str) -> list[Play]:
+    """Requests for hard tokens, each a minute after the one before."""
+    return [
+        await stage.request("hard", prescriber, at=TUESDAY + timedelta(minutes=number))
+        for number, prescriber in enumerate(prescribers)
+    ]
+
+
 def told_of(stage: Stage, letter: str) -> int:
     return [message["X-Token-Letter"] for message in stage.mailbox.messages()].count(letter)
 
@@ -87,8 +95,8 @@ async def test_urgent_ones_ahead_then_the_oldest(stage: Stage) -> None:
 
 
 async def test_out_of_stock_stops_no_soft_one_and_the_team_is_told_once(stage: Stage) -> None:
-    hards = [await stage.request("hard", f"P-100{number}") for number in (1, 2, 3)]
-    soft = await stage.request("soft", "P-1001", at=TUESDAY + timedelta(hours=1))
+    hards = await in_line(stage, "P-1001", "P-1002", "P-1003")
+    soft = await stage.request("soft", "P-1001", at=TUESDAY + timedelta(days=1))
     without_stock(stage)
     queue = await stage.open("ProcessQueue", {"operator": "Dana"})
     report = await queue.result()
@@ -110,7 +118,7 @@ async def test_out_of_stock_stops_no_soft_one_and_the_team_is_told_once(stage: S
 
 
 async def test_cancelled_meanwhile(stage: Stage) -> None:
-    cancelled, other = await stage.request("hard", "P-1001"), await stage.request("hard", "P-1002")
+    cancelled, other = await in_line(stage, "P-1001", "P-1002")
     await cancelled.update("cancel", {})
     await cancelled.result()
     with stage.sessions.begin() as session:  # as it stood when the run began
@@ -125,9 +133,9 @@ async def test_a_journey_that_hangs_holds_up_no_other(stage: Stage, monkeypatch:
     own, elsewhere = stage.task_queue, f"{stage.task_queue}-elsewhere"
     async with worker_for(stage.client, stage.dependencies, stage.theatre.threads, task_queue=elsewhere):
         stage.task_queue = elsewhere
-        hanging = await stage.request("hard", "P-1001")
+        [hanging] = await in_line(stage, "P-1001")
     stage.task_queue = own
-    other = await stage.request("hard", "P-1002")
+    other = await stage.request("hard", "P-1002", at=TUESDAY + timedelta(hours=1))
     report = await processed(stage)
     assert became(report) == [(hanging.id, "unanswered"), (other.id, "processed")]
     assert "does not answer" in report["outcomes"][0]["reason"]
