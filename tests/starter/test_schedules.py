@@ -91,8 +91,8 @@ def test_paces_that_are_taken(monkeypatch: pytest.MonkeyPatch, given: str, kept:
     assert Settings(_env_file=None).process_queue_every == kept  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("given", ["often", "-5", "1.5", "10081", "* * * *", "* * * * * *", "@hourly", "0 9 * * MON\n"])
+@pytest.mark.parametrize("given", ["often", "-5", "1.5", "10081", "* * * *", "* * * * * *", "@hourly", "0 9\n* * MON"])
 def test_paces_that_are_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
-    monkeypatch.setenv(EVERY, given + ("x" if given.endswith("\n") else ""))
+    monkeypatch.setenv(EVERY, given)
     with pytest.raises(ValidationError, match="write it as minutes, such as 15, or as cron's five fields"):
         Settings(_env_file=None)  # type: ignore[call-arg]
