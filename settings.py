@@ -4,16 +4,30 @@ The Temporal connection is not here: it is read by the SDK's own `TEMPORAL_ADDRE
 `TEMPORAL_TLS_*` and `TEMPORAL_API_KEY` (see `connection.py`).
 """
 
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.policy import Policy
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _pace(value: object) -> object:
+    """Minutes (0 or nothing: never) or the five fields of cron."""
+    text = str(value or "").strip()
+    if text in ("", "0"):
+        return None
+    if (text.isdecimal() and int(text) <= 10_080) or re.fullmatch(r"[\w*/,#-]+( +[\w*/,#-]+){4}", text):
+        return text
+    raise ValueError("write it as minutes, such as 15, or as cron's five fields, such as 0 9-16 * * MON-FRI")
+
+
+Pace = Annotated[str | None, BeforeValidator(_pace)]
 
 
 class Settings(BaseSettings):
@@ -60,6 +74,10 @@ class Settings(BaseSettings):
     pin_pepper: SecretStr = SecretStr("")
     webhook_secrets: dict[str, SecretStr] = {}
     """Secret by sender: `plain`, `easypost`, `shippo`, `vendor`, `surescripts`."""
+
+    # Schedules
+    process_queue_every: Pace = None
+    """How often `ProcessQueue` runs by itself: minutes, or cron in the carrier's time zone. Left out: never."""
 
     policy: Policy = Policy()
 

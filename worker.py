@@ -22,6 +22,7 @@ from activities.incidents import Incidents
 from activities.mail import Mail, Route
 from activities.party import Party
 from activities.peers import Peers
+from activities.queue import Queue
 from activities.records import Records
 from activities.replacements import Replacements
 from activities.returns import Returns
@@ -32,12 +33,13 @@ from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
 from workflows.deactivate_all import DeactivateAll
+from workflows.process_queue import ProcessQueue
 from workflows.replace_token import ReplaceToken
 from workflows.return_by_mail import ReturnByMail
 from workflows.security_incident import SecurityIncident
 from workflows.token_journey import TokenJourney
 
-WORKFLOWS = [TokenJourney, ReplaceToken, ReturnByMail, SecurityIncident, DeactivateAll]
+WORKFLOWS = [TokenJourney, ReplaceToken, ReturnByMail, SecurityIncident, DeactivateAll, ProcessQueue]
 
 SANDBOX = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
@@ -71,12 +73,13 @@ class Dependencies(ExitStack):
             Vendor(vendor),
             Carrier(carrier),
             Directory(directory),
-            Stock(self.sessions),
+            Stock(self.sessions, settings.policy),
             Records(self.sessions, settings.policy),
             Returns(self.sessions, settings.policy),
             Incidents(self.sessions, settings.policy),
             Replacements(self.sessions),
             Departures(self.sessions),
+            Queue(self.sessions),
             Mail(self.sessions, seal, route(settings)),
             Enrollment(self.sessions, seal),
             Calendar(),

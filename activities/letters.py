@@ -84,6 +84,13 @@ _TYPES = (
         kinds=HARD,
     ),
     LetterType(
+        "team_low_stock",
+        "team",
+        "Low stock: {{ low|join('; ') }}",
+        needs=("low",),
+        kinds=HARD,
+    ),
+    LetterType(
         "team_needs_attention",
         "team",
         "Needs attention: {{ kind }} token, {{ practice_name }} ({{ journey_id }})",
@@ -465,7 +472,7 @@ _FORMS: dict[str, Callable[[object], object]] = {
     ),
     **dict.fromkeys(("days_left", "sync_minutes"), _number),
     **dict.fromkeys(("in_possession", "renewed", "replaced"), _flag),
-    "changed": _words,
+    **dict.fromkeys(("changed", "low"), _words),
 }
 
 

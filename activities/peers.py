@@ -5,7 +5,14 @@ from datetime import datetime
 
 from pydantic import BaseModel
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -14,11 +21,13 @@ from activities.errors import needs_person, refused
 from domain.address import Address
 from domain.peers import incident_id, return_id
 from domain.reasons import DeactivationReason
-from domain.status import Kind
+from domain.status import Kind, Status, refusal
 
 _LOOKS = 100
 _BETWEEN_LOOKS = 0.1
 """Seconds. Ten seconds of looking in one attempt; the retry looks again."""
+_ANSWER_WITHIN = 10.0
+"""Seconds. A journey of the queue that does not answer by then is asked once more under the same update id."""
 
 
 class ReturnOrder(BaseModel):
@@ -55,6 +64,15 @@ class EndOrder(BaseModel):
     in_possession: bool = False
     by: str | None = None
     replaced_by: str | None = None
+
+
+class ProcessOrder(BaseModel):
+    """A queued request that is to be processed. `update_id` makes asking twice asking once."""
+
+    journey_id: str
+    kind: Kind
+    update_id: str
+    operator: str
 
 
 class Peers:
@@ -109,6 +127,34 @@ class Peers:
         """Cancels a request that is not active yet. Raises `refused` with its journey's own sentence."""
         why = order.reason.replace("_", " ") if order.reason else None
         await self._update(order, "cancel", {"reason": why, "by": order.by})
+
+    @activity.defn(name="peers.process")
+    async def process(self, order: ProcessOrder) -> str | None:
+        """Processes a queued request, and the serial that it got; None for a soft token. Raises `refused` with its journey's
+        own sentence, and ApplicationError of type NotYet where the journey does not answer."""
+        handle = self._client.get_workflow_handle(order.journey_id)
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                outcome = await handle.execute_update("process", {"operator": order.operator}, id=order.update_id)
+        except WorkflowUpdateFailedError as failure:
+            cause = failure.cause
+            raise refused(cause.message if isinstance(cause, ApplicationError) else str(cause)) from None
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            raise ApplicationError(f"{order.journey_id} has not answered yet", type="NotYet") from None
+        except RPCError as fault:
+            if fault.status is RPCStatusCode.NOT_FOUND:
+                raise refused(await self._why_not(handle, order)) from None
+            raise
+        return outcome.get("serial_number")
+
+    async def _why_not(self, handle: WorkflowHandle[object, object], order: ProcessOrder) -> str:
+        """Why a journey that is not running any more could not be processed."""
+        try:
+            ended = await handle.result()
+        except (WorkflowFailureError, RPCError):
+            ended = None
+        sentence = refusal("process", order.kind, Status(ended["status"])) if isinstance(ended, dict) else None
+        return sentence or f"Journey {order.journey_id} is not running any more; look at it in the Temporal UI."
 
     @activity.defn(name="peers.is_running")
     async def is_running(self, workflow_id: str) -> bool:

@@ -1,15 +1,23 @@
-"""Hard tokens in stock: two operators can never get the same one."""
+"""Hard tokens in stock: two operators can never get the same one, and the team hears in time that they run out."""
+
+from datetime import datetime
 
 from pydantic import BaseModel
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 from temporalio import activity
 
 from activities.errors import refused
 from database.engine import Sessions
-from database.tables import TokenRow
+from database.tables import JourneyRow, StockAlert, TokenRow
+from domain.policy import Policy
 from domain.status import Kind
+from domain.token_state import TokenState, in_words
 
-OUT_OF_STOCK = "OutOfStock"
+NONE_LEFT = "The request can't be processed: no hard token is in stock; it stays queued, so take tokens in and process it again."
+ALL_BATCHES = ""
+"""Stands for the whole kind where a batch is asked for."""
 
 
 class Allocation(BaseModel):
@@ -19,53 +27,105 @@ class Allocation(BaseModel):
     serial_number: str | None = None
 
 
-class Stock:
-    """Given the database."""
+class Taken(BaseModel):
+    """A journey has taken a token out of stock; `at` is its own time, UTC."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    journey_id: str
+    at: datetime
+
+
+class Low(BaseModel):
+    """No more than `figure` hard tokens are left, in all or, where `batch` is given, of that batch."""
+
+    batch: str | None
+    left: int
+    figure: int
+
+    def __str__(self) -> str:
+        what = f"batch {self.batch}" if self.batch else "hard tokens in all"
+        return f"{what}: {self.left} left"
+
+
+class Stock:
+    """Given the database and the figures at which the team is told. They are about the stock, which all journeys share, so a
+    changed figure holds at once."""
+
+    def __init__(self, sessions: Sessions, policy: Policy | None = None) -> None:
         self._sessions = sessions
+        self._policy = policy or Policy()
 
     @activity.defn(name="stock.allocate")
     def allocate(self, order: Allocation) -> str | None:
         """The serial now assigned to the journey; None when nothing is in stock. Asked again, it answers the same.
 
-        Raises `refused` for a scanned serial that is unknown or not in stock.
+        Raises `refused` for a scanned serial that is unknown or not in stock, and for a journey that has ended.
         """
+        wait = False
         while True:
-            with self._sessions.begin() as session:
-                held = session.scalars(select(TokenRow).where(TokenRow.journey_id == order.journey_id)).first()
-                if held is not None:
-                    return held.serial_number
-                if order.serial_number is None:
-                    serial = session.scalars(
-                        select(TokenRow.serial_number)
-                        .where(TokenRow.kind == Kind.HARD, TokenRow.state == "in_stock")
-                        .order_by(TokenRow.taken_in_at, TokenRow.serial_number)
-                        .limit(1)
+            try:
+                with self._sessions.begin() as session:
+                    held = session.scalars(
+                        select(TokenRow.serial_number).where(TokenRow.journey_id == order.journey_id)
                     ).first()
-                    if serial is None:
-                        return None
-                else:
-                    serial = self._scanned(session.get(TokenRow, order.serial_number), order.serial_number)
-                taken = session.execute(
-                    update(TokenRow)
-                    .where(TokenRow.serial_number == serial, TokenRow.state == "in_stock")
-                    .values(state="assigned", journey_id=order.journey_id)
-                    .returning(TokenRow.serial_number)
-                ).first()
-                if taken is not None:
-                    return serial
-                # Another operator was quicker between the two statements: look again.
+                    if held is not None:
+                        return held
+                    self._refuse_ended(session, order.journey_id)
+                    if order.serial_number is None:
+                        serial = self._next(session, wait)
+                        if serial is None and not self._any_in_stock(session):
+                            return None
+                    else:
+                        serial = self._scanned(session.get(TokenRow, order.serial_number), order.serial_number)
+                    if serial is not None and self._take(session, serial, order.journey_id):
+                        return serial
+            except IntegrityError:
+                pass  # an attempt that was given up for lost has taken one for this journey after all: it is held now
+            # Other operators hold all that is left, or one was quicker to a scanned serial: look again, and wait for them.
+            wait = True
+
+    def _refuse_ended(self, session: Session, journey_id: str) -> None:
+        """An attempt that outlives its journey must not take a token that nobody would put back. Locked, since the end is
+        recorded before the token is released."""
+        journey = session.get(JourneyRow, journey_id, with_for_update={"read": True})
+        if journey is not None and not journey.live:
+            raise refused("The request can't be processed: its journey has ended; request a new token instead.")
+
+    def _next(self, session: Session, wait: bool) -> str | None:
+        """The token that came first. On PostgreSQL operators at the same instant pass by what another is about to take;
+        on SQLite the transaction has the database to itself."""
+        return session.scalars(
+            select(TokenRow.serial_number)
+            .where(TokenRow.kind == Kind.HARD, TokenRow.state == TokenState.IN_STOCK)
+            .order_by(TokenRow.taken_in_at, TokenRow.serial_number)
+            .limit(1)
+            .with_for_update(skip_locked=not wait)
+        ).first()
+
+    def _any_in_stock(self, session: Session) -> bool:
+        in_stock = select(TokenRow.serial_number).where(
+            TokenRow.kind == Kind.HARD, TokenRow.state == TokenState.IN_STOCK
+        )
+        return session.scalars(in_stock.limit(1)).first() is not None
+
+    def _take(self, session: Session, serial: str, journey_id: str) -> bool:
+        """Whether it was still there to take."""
+        taken = session.execute(
+            update(TokenRow)
+            .where(TokenRow.serial_number == serial, TokenRow.state == TokenState.IN_STOCK)
+            .values(state=TokenState.ASSIGNED, journey_id=journey_id)
+            .returning(TokenRow.serial_number)
+        )
+        return taken.first() is not None
 
     def _scanned(self, token: TokenRow | None, serial: str) -> str:
         if token is None or token.kind != Kind.HARD:
             raise refused(
                 f"Serial {serial} is not in the inventory; scan it again, or leave it out to take the next token."
             )
-        if token.state != "in_stock":
-            state = token.state.replace("_", " ")
+        if token.state != TokenState.IN_STOCK:
             raise refused(
-                f"Serial {serial} can't be used: it is {state}; take another one, or leave it out to take the next."
+                f"Serial {serial} can't be used: it is {in_words(token.state)}; take another one, or leave it out to "
+                "take the next."
             )
         return token.serial_number
 
@@ -75,6 +135,48 @@ class Stock:
         with self._sessions.begin() as session:
             session.execute(
                 update(TokenRow)
-                .where(TokenRow.journey_id == journey_id, TokenRow.state == "assigned")
-                .values(state="in_stock", journey_id=None)
+                .where(TokenRow.journey_id == journey_id, TokenRow.state == TokenState.ASSIGNED)
+                .values(state=TokenState.IN_STOCK, journey_id=None)
             )
+
+    @activity.defn(name="stock.watch")
+    def watch(self, taken: Taken) -> list[Low]:
+        """What this journey has to tell the team: with its token the stock has come down to the figure, in all or of its
+        batch. One journey tells it, and none does again until there have been more. Asked again, it answers the same.
+
+        Asked after the token is taken, in a transaction of its own: so the last one of several at the same instant sees
+        what all of them have taken.
+        """
+        low = []
+        with self._sessions.begin() as session:
+            batch = session.scalars(select(TokenRow.batch).where(TokenRow.journey_id == taken.journey_id)).first()
+            watched = [(ALL_BATCHES, self._policy.low_stock_tokens)]
+            if batch:
+                watched.append((batch, self._policy.low_stock_tokens_of_batch))
+            for which, figure in watched:
+                left = _left(session, which, figure + 1)
+                if left > figure:
+                    session.execute(delete(StockAlert).where(StockAlert.kind == Kind.HARD, StockAlert.batch == which))
+                elif self._tells(session, which, taken):
+                    low.append(Low(batch=which or None, left=left, figure=figure))
+        return low
+
+    def _tells(self, session: Session, batch: str, taken: Taken) -> bool:
+        """Whether it is this journey that raises the alert, or has raised it."""
+        alert = session.get(StockAlert, (Kind.HARD, batch))
+        if alert is None:
+            alert = StockAlert(kind=Kind.HARD, batch=batch, journey_id=taken.journey_id, raised_at=taken.at)
+            try:
+                with session.begin_nested():
+                    session.add(alert)
+            except IntegrityError:
+                return False  # another journey was quicker, and tells it
+        return alert.journey_id == taken.journey_id
+
+
+def _left(session: Session, batch: str, most: int) -> int:
+    """How many hard tokens are in stock, counted up to `most`: of a full stock nobody needs the number."""
+    tokens = select(TokenRow.serial_number).where(TokenRow.kind == Kind.HARD, TokenRow.state == TokenState.IN_STOCK)
+    if batch:
+        tokens = tokens.where(TokenRow.batch == batch)
+    return session.scalar(select(func.count()).select_from(tokens.limit(most).subquery())) or 0

@@ -185,7 +185,10 @@ class TokenRow(Base):
     """A hard token in stock or in use, or a soft token once it is enrolled. Holds the encrypted seed."""
 
     __tablename__ = "tokens"
-    __table_args__ = (Index("tokens_in_stock", "kind", "state", "taken_in_at", "serial_number"),)
+    __table_args__ = (
+        Index("tokens_in_stock", "kind", "state", "taken_in_at", "serial_number"),
+        Index("tokens_by_batch", "kind", "batch", "state"),
+    )
 
     serial_number: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
@@ -269,11 +272,13 @@ class ImportRefusal(Base):
 
 
 class StockAlert(Base):
-    """The team has been told that this kind of token runs low; gone when there are enough again."""
+    """The team has been told that this kind of token, or this batch of it, runs low; gone when there are enough again."""
 
     __tablename__ = "stock_alerts"
 
     kind: Mapped[str] = mapped_column(primary_key=True)
+    batch: Mapped[str] = mapped_column(primary_key=True)
+    """Empty: all batches of the kind together."""
     journey_id: Mapped[str]
     """The journey that took the token with which it ran low: the one that tells the team."""
     raised_at: Mapped[datetime]

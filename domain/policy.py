@@ -18,6 +18,12 @@ class Policy(BaseModel):
     # Requesting
     queue_alert_business_days: Days = 1
 
+    # Stock
+    low_stock_tokens: Annotated[int, Field(ge=0)] = 10
+    """The team is told when no more than so many hard tokens are left in stock, in all."""
+    low_stock_tokens_of_batch: Annotated[int, Field(ge=0)] = 3
+    """And when no more than so many are left of one batch."""
+
     # Shipping
     carrier_time_zone: str = "America/New_York"
     carrier_cutoff: time = time(17, 0)

@@ -66,6 +66,7 @@ def sample_facts(kind: str) -> dict[str, object]:
         "window_first": date(2026, 11, 30),
         "window_last": date(2026, 12, 2),
         "changed": ["email", "shipping_address"],
+        "low": ["hard tokens in all: 10 left", "batch H-2026-01: 3 left"],
         "reason": "no_longer_needed",
         "due_at": datetime(2026, 11, 25, 20, 5, tzinfo=UTC),
         "requested_at": AT,

@@ -12,15 +12,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from connection import data_converter
 from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
-from starter import keys, sample_data, temporal_binary
+from starter import keys, sample_data, schedules, temporal_binary
 from starter.supervision import HOST, Child, StackError, Supervisor, Tell, Wanted, choose, connect_info, refuse_taken
 from starter.temporal_server import server_arguments
 from workflows.search_attributes import REGISTRY
@@ -88,7 +90,19 @@ class Stack:
             )  # a thread can't be cancelled, and must not work on after the lock is let go
         preparing.result()
         await self._supervisor.start(*layout.own())
+        await self._arrange_schedules(own_keys)
         self._supervisor.ready()
+
+    async def _arrange_schedules(self, own_keys: dict[str, Any]) -> None:
+        payload_keys = {key_id: SecretStr(key) for key_id, key in own_keys["payload_keys"].items()}
+        settings = self._settings.model_copy(update={"payload_keys": payload_keys})
+        client = await Client.connect(
+            self.info["temporal"], namespace=NAMESPACE, data_converter=data_converter(settings)
+        )
+        try:
+            await schedules.arrange(client, settings)
+        except schedules.NotArranged as refusal:
+            raise StackError(str(refusal)) from None
 
 
 class Layout:

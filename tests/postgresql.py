@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,16 +20,15 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
+def server() -> Iterator[str]:
     """SQLAlchemy's URL of a fresh server; it refuses to run as root, so as root it runs as user `postgres`."""
     bin_ = programs()
     assert bin_ is not None
     as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
-    folder.mkdir(parents=True)
+    # Not in pytest's folders, which other runs of pytest close to everybody but their owner.
+    folder = Path(tempfile.mkdtemp(prefix="tokens-postgresql-"))
     if as_user:
         shutil.chown(folder, "postgres", "postgres")
-        for above in list(folder.parents)[:3]:
-            above.chmod(above.stat().st_mode | 0o011)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     data = folder / "data"
@@ -45,3 +45,4 @@ def server(folder: Path) -> Iterator[str]:
         yield f"postgresql+psycopg://tokens@127.0.0.1:{port}/postgres"
     finally:
         run(str(bin_ / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
+        shutil.rmtree(folder)

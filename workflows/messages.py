@@ -13,6 +13,7 @@ from domain.address import Address
 from domain.chronicle import Happening, Promise, Refusal
 from domain.incident import IncidentStatus
 from domain.journey import Journey
+from domain.queue import Reached
 from domain.reasons import DeactivationReason
 from domain.returning import Return, ReturnStatus
 from domain.status import Kind, Status
@@ -209,6 +210,55 @@ class Leaving(Body):
     }
 
 
+class Handled(BaseModel):
+    """What became of one request in `ProcessQueue`."""
+
+    journey_id: str
+    kind: Kind
+    urgent: bool
+    outcome: Literal["processed", "refused", "unanswered"]
+    serial_number: str | None = None
+    reason: str | None = None
+
+
+class QueueReport(BaseModel):
+    """The result of `ProcessQueue`."""
+
+    operator: str
+    kind: Kind | None = None
+    to_do: int = 0
+    """How many this run takes."""
+    left: int = 0
+    """How many waited beyond the limit when it began."""
+    processed: int = 0
+    refused: int = 0
+    unanswered: int = 0
+    outcomes: list[Handled] = []
+
+
+class Underway(BaseModel):
+    """A run of `ProcessQueue` that continues as new."""
+
+    report: QueueReport
+    reached: Reached
+
+
+MOST_AT_ONCE = 2000
+"""Requests in one run of `ProcessQueue`: their outcomes make one payload."""
+
+
+class QueueOrder(Body):
+    """Starts `ProcessQueue`. Without `kind` it takes both, without `limit` all that wait, up to `MOST_AT_ONCE`."""
+
+    operator: Text
+    kind: Kind | None = None
+    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] | None = None
+    carried: Underway | None = None
+    """Only continue-as-new sets this."""
+
+    example: ClassVar[dict[str, Any]] = {"operator": "your name", "kind": "hard", "limit": 20}
+
+
 RETURN_BODIES: dict[str, type[Body]] = {"received": Received, "carrier_event": CarrierEvent}
 """The messages of `ReturnByMail` and what each takes."""
 
@@ -265,6 +315,7 @@ class Outcome(BaseModel):
     journey_id: str
     status: str
     detail: str | None = None
+    serial_number: str | None = None
 
 
 class Replaced(BaseModel):

@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.enrollment import Enrollment, HardAttempt, SoftAttempt, Verdict
 from activities.records import Contact, Records
-from activities.stock import Allocation, Stock
+from activities.stock import NONE_LEFT, Allocation, Stock, Taken
 from domain.journey import Journey
 from domain.peers import successor_id
 from domain.reasons import HARD_REASONS, LOSS
@@ -75,6 +75,11 @@ class TokenMessages(RecordedWorkflow[Journey]):
             )
         return None
 
+    def outcome(self) -> Outcome:
+        """The answer to an accepted update."""
+        state = self.state
+        return Outcome(journey_id=state.journey_id, status=state.status, serial_number=state.serial_number)
+
     # What each message does
 
     async def on_edit(self, edit: Edit) -> None:
@@ -123,10 +128,17 @@ class TokenMessages(RecordedWorkflow[Journey]):
             if OUT_OF_STOCK not in (self.state.needs_attention or ""):
                 self.state.attend(self.now(), OUT_OF_STOCK, "stock")
                 self.state.post("team_out_of_stock", self.now())
-            raise Refused(
-                "The request can't be processed: no hard token is in stock; it stays queued, so take tokens in and process it again."
-            )
+            raise Refused(NONE_LEFT)
+        if self.since_0_2:
+            await self._watch_stock()
         return serial
+
+    async def _watch_stock(self) -> None:
+        """The journey with whose token the stock runs low tells the team, even if it is cancelled meanwhile."""
+        taken = Taken(journey_id=self.state.journey_id, at=self.now())
+        low = await calls.local(Stock.watch, taken, summary="Does the stock run low?")
+        if low:
+            self.state.post("team_low_stock", self.now(), facts={"low": [str(each) for each in low]})
 
     async def on_cancel(self, cancel: Cancel) -> None:
         self.end_request(cancel.reason, by=cancel.by)

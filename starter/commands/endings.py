@@ -1,10 +1,10 @@
-"""Commands about how tokens end: replacement, return, incident, a prescriber who leaves; stock, and signing in."""
+"""Commands about how tokens end: replacement, return, incident, a prescriber who leaves; and signing in."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import func, select
+from sqlalchemy import select
 from temporalio.client import Client
 
 from activities.verification import NotVerified, Verification
@@ -167,36 +167,6 @@ async def returns(
             row.return_id, row.serial_number, row.status, when(row.started_at), due, row.needs_attention or ""
         )
     out.print(listed if rows else "There are none.")
-
-
-@app.command()
-@command
-async def stock(
-    serial: Annotated[str | None, typer.Argument(help="One token; left out: how many there are of each state.")] = None,
-    json: Json = False,
-) -> None:
-    """Where every serial is: in stock, assigned, shipped, active, coming back, returned, written off, destroyed."""
-    with target.database(target.settings_in_use()) as sessions, sessions() as session:
-        if serial is not None:
-            token = session.get(TokenRow, serial)
-            if token is None:
-                raise Refusal(f"Serial {serial} is not in the inventory; read the back of the token again.")
-            found = {name: getattr(token, name) for name in ("serial_number", "kind", "batch", "state", "journey_id")}
-            if json:
-                show_json(found)
-            else:
-                of = f", journey {token.journey_id}" if token.journey_id else ""
-                out.print(f"[bold]{serial}[/] ({token.kind}, batch {token.batch}) is {in_words(token.state)}{of}.")
-            return
-        columns = (TokenRow.kind, TokenRow.batch, TokenRow.state)
-        counts = session.execute(select(*columns, func.count()).group_by(*columns).order_by(*columns)).all()
-    if json:
-        show_json([{"kind": kind, "batch": batch, "state": state, "tokens": n} for kind, batch, state, n in counts])
-        return
-    listed = table("Kind", "batch", "state", "tokens")
-    for kind, batch, state, number in counts:
-        listed.add_row(kind, batch, in_words(state), str(number))
-    out.print(listed if counts else "There are none.")
 
 
 @app.command()

@@ -290,20 +290,23 @@ async def list_(
     _print_journeys(query, json)
 
 
-@app.command()
-@command
-async def queue(
-    kind: Annotated[Kind | None, typer.Option()] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    json: Json = False,
-) -> None:
-    """Requests that wait to be processed, oldest first."""
-    query = (
-        select(JourneyRow).where(JourneyRow.status == Status.REQUESTED).order_by(JourneyRow.requested_at).limit(limit)
-    )
-    if kind:
-        query = query.where(JourneyRow.kind == kind)
-    _print_journeys(query, json)
+_NAMES = ("journey_id", "prescriber_id", "kind", "status", "serial_number", "tracking_number", "needs_attention")
+_MOMENTS = (
+    "requested_at",
+    "processed_at",
+    "shipped_at",
+    "delivered_at",
+    "active_at",
+    "ended_at",
+    "action_due_by",
+)
+
+
+def as_json(row: JourneyRow) -> dict[str, Any]:
+    """A journey as lists give it to machines; times are ISO 8601, UTC."""
+    return {name: getattr(row, name) for name in _NAMES} | {
+        name: at.isoformat() if (at := getattr(row, name)) else None for name in _MOMENTS
+    }
 
 
 def _print_journeys(query: Any, json: bool) -> None:
@@ -311,23 +314,7 @@ def _print_journeys(query: Any, json: bool) -> None:
     with target.database(settings) as sessions, sessions() as session:
         rows = list(session.scalars(query))
     if json:
-        names = ("journey_id", "prescriber_id", "kind", "status", "serial_number", "tracking_number", "needs_attention")
-        moments = (
-            "requested_at",
-            "processed_at",
-            "shipped_at",
-            "delivered_at",
-            "active_at",
-            "ended_at",
-            "action_due_by",
-        )
-        show_json(
-            [
-                {name: getattr(row, name) for name in names}
-                | {name: at.isoformat() if (at := getattr(row, name)) else None for name in moments}
-                for row in rows
-            ]
-        )
+        show_json([as_json(row) for row in rows])
         return
     listed = table("Journey", "prescriber", "kind", "status", "requested", "due", "")
     for row in rows:

@@ -92,7 +92,7 @@ def test_the_letters_are_those_of_the_agreement() -> None:
         *("vendor_activation_hard", "vendor_download_soft", "shipped", "has_it_arrived", "lost_in_transit"),
         *("delivered", "reminder", "never_activated", "sync_late", "active", "deactivated"),
         *("return_label", "return_reminder", "return_received", "return_written_off", "team_return_written_off"),
-        "team_incident",
+        *("team_incident", "team_low_stock"),
     }
 
 

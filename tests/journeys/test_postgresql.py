@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory, theatre: Theatre) -> Iterator[str]:
-    with postgresql.server(tmp_path_factory.mktemp("pg") / "server") as url:
+    with postgresql.server() as url:
         migrate.upgrade(url)
         migrate.upgrade(url)
         engine = engine_of(url)

@@ -53,6 +53,8 @@ async def test_every_history_replays(stage: Stage, settings: Settings) -> None:
     leaving = await stage.open("DeactivateAll", {"prescriber_id": "P-1003", "confirmed": True, "by": "Ann"})
     await leaving.result()
     await stage.peer(return_id(returned.id))
+    await stage.request("soft", "P-1003")
+    assert (await (await stage.open("ProcessQueue", {"operator": "Dana"})).result())["processed"] >= 1
     replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter(settings), workflow_runner=SANDBOX)
     played = await histories(stage.client)
     assert {

@@ -161,8 +161,31 @@ def test_a_prescriber_leaves(terminal: Terminal) -> None:
     assert "or --prescriber" in said
 
 
+def test_the_queue_is_listed_as_it_is_processed(terminal: Terminal) -> None:
+    for name, prescriber, kind in (("q1", "P-1005", "hard"), ("q2", "P-1006", "soft"), ("q3", "P-1007", "hard")):
+        terminal.tokens("request", prescriber, "--kind", kind, "--request-id", name)
+    urgent_first = sorted(terminal.json("queue"), key=lambda row: (not row["urgent"], row["requested_at"]))
+    assert terminal.json("queue") == urgent_first
+    [row] = terminal.json("queue", "--limit", "1", "--kind", "soft")
+    assert (row["journey_id"], row["urgent"], row["status"]) == ("token-soft-q2", False, "Requested")
+    listed = terminal.tokens("queue")
+    assert listed.index("token-hard-q1") < listed.index("token-soft-q2") < listed.index("token-hard-q3")
+
+    report = terminal.json("queue", "--process", "--kind", "soft", "--operator", "Dana")
+    assert [(each["journey_id"], each["outcome"]) for each in report["outcomes"]] == [("token-soft-q2", "processed")]
+    said = terminal.tokens("queue", "--process", "--operator", "Dana")
+    for row in urgent_first:
+        if row["journey_id"] != "token-soft-q2":
+            serial = terminal.json("show", row["journey_id"])["serial_number"]
+            assert re.search(rf"{row['journey_id']} .*processed +token {serial}", said)
+    assert terminal.tokens("queue") == "There are none."
+    assert terminal.tokens("queue", "--process", "--operator", "Dana") == "Nothing was waiting."
+    assert "`operator`" in terminal.refused("queue", "--process", "--operator", " ")
+
+
 def test_stock_counts_every_token_once(terminal: Terminal) -> None:
     counted = terminal.json("stock")
     assert sum(row["tokens"] for row in counted) == 48
+    assert not any(row["low"] for row in counted)
     assert len({(row["kind"], row["batch"], row["state"]) for row in counted}) == len(counted)
     assert re.search(r"in stock +\d+", terminal.tokens("stock"))

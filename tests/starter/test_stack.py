@@ -404,13 +404,24 @@ async def client_of(info: dict[str, Any], settings: Settings) -> Client:
     return await Client.connect(info["temporal"], data_converter=data_converter(made))
 
 
+async def scheduled(client: Client) -> list[str]:
+    """The ids of all schedules; the list is an instant behind."""
+    for _ in range(50):
+        found = [each.id async for each in await client.list_schedules()]
+        if found:
+            return found
+        await asyncio.sleep(0.1)
+    return []
+
+
 async def status_of(journey: WorkflowHandle[Any, Any]) -> str:
     return (await asyncio.wait_for(journey.query("status"), PATIENCE))["status"]
 
 
 async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     settings, said = real_settings(tmp_path), []
-    async with Stack(settings, said.append) as running:
+    by_the_clock = settings.model_copy(update={"process_queue_every": "15"})
+    async with Stack(by_the_clock, said.append) as running:
         first = dict(running.info)
         assert set(first["pids"]) == _PARTS
         addresses = {"temporal", "ui", "gateway", "codec", "smtp", "vendor", "carrier", "directory", "mail_control"}
@@ -423,6 +434,7 @@ async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_
         body = {"prescriber_id": "P-1001", "kind": "hard", "requested_by": "the prescriber"}
         journey = await client.start_workflow("TokenJourney", body, id="token-kept", task_queue=TASK_QUEUE)
         assert await status_of(journey) == "Requested"
+        assert await scheduled(client) == ["process-queue"]
     assert gone(first["pids"])
     assert connect_info(settings.state) is None
     async with Stack(settings, said.append) as running:
