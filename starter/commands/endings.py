@@ -1,7 +1,6 @@
-"""Commands about how tokens end: replacement, return, incident, a prescriber who leaves; stock, and signing in."""
+"""Commands about how tokens end: replacement, return, incident, a prescriber who leaves; stock."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,6 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
-from activities.verification import NotVerified, Verification
 from connection import TASK_QUEUE
 from database.tables import IncidentRow, ReturnRow, TokenRow
 from domain.incident import IncidentStatus
@@ -214,30 +212,6 @@ async def stock(
     for kind, batch, state, number in counts:
         listed.add_row(kind, batch, in_words(state), str(number))
     out.print(listed if counts else "There are none.")
-
-
-@app.command()
-@command
-async def verify(
-    journey_id: Journey,
-    passcode: Annotated[str | None, typer.Option(help="Left out: asked for.")] = None,
-    pin: Annotated[str | None, typer.Option(help="Soft: four digits.")] = None,
-    json: Json = False,
-) -> None:
-    """Sign in with an active token: exit code 0 where its passcode (and PIN) are right."""
-    settings = target.settings_in_use()
-    with target.database(settings) as sessions:
-        verification = Verification(
-            sessions, target.seal_of(settings), settings.pin_pepper.get_secret_value(), settings.policy
-        )
-        try:
-            verification.verify(journey_id, passcode or typer.prompt("Passcode"), pin, datetime.now(UTC))
-        except NotVerified as refusal:
-            raise Refusal(str(refusal)) from None
-    if json:
-        show_json({"journey_id": journey_id, "verified": True})
-    else:
-        out.print("Verified.")
 
 
 incident = typer.Typer(help="Lost and stolen tokens, to be reported within one business day.", no_args_is_help=True)
