@@ -1,6 +1,7 @@
 """Enrolment: passcodes of hard tokens are judged, soft tokens are linked. Seeds are opened here and nowhere else."""
 
 import hashlib
+import hmac
 from datetime import datetime
 
 from pydantic import BaseModel, Field
@@ -76,15 +77,14 @@ class Enrollment:
             return verdict
 
     def _judge(self, token: TokenRow, attempt: HardAttempt) -> str | None:
-        most = attempt.policy.most_failures_in_a_row
-        if token.failures_in_a_row >= most:
-            return (
-                f"This token has had {most} wrong passcodes in a row and can't be enrolled any more; ask the team to "
-                "cancel this request and send another token."
+        def right_serial() -> bool:
+            """As it stands on the device, to the letter: nothing is trimmed, padded or folded."""
+            typed, right = (
+                serial.encode(errors="surrogatepass") for serial in (attempt.serial_number, token.serial_number)
             )
-        # A wrong serial is judged as a passcode that can't match, so that both get the same answer and the same throttle.
-        passcode = attempt.passcode if attempt.serial_number == token.serial_number else ""
-        verdict = judged(self._seal, token, passcode, attempt.at, attempt.policy)
+            return hmac.compare_digest(typed, right)
+
+        verdict = judged(self._seal, token, attempt.passcode, attempt.at, attempt.policy, in_right_hands=right_serial)
         match verdict.outcome:
             case "accepted":
                 return None
@@ -96,6 +96,12 @@ class Enrollment:
                 return (
                     f"Activation is locked after {attempt.policy.lock_after_failures} wrong passcodes in a row; ask the team "
                     "for a new activation link, which unlocks it."
+                )
+            case "spent":
+                most = attempt.policy.most_failures_in_a_row
+                return (
+                    f"This token has had {most} wrong passcodes in a row and can't be enrolled any more; ask the team to "
+                    "cancel this request and send another token."
                 )
 
     @activity.defn(name="enrollment.link_soft")

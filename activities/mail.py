@@ -143,12 +143,8 @@ class Mail:
         )
         if letter.older_links == "end":
             session.execute(older.values(ended_at=letter.at, ended_because="superseded"))
-            # A new link is what ends the lock after ten wrong passcodes; the count in a row stands.
-            session.execute(
-                update(TokenRow)
-                .where(TokenRow.journey_id == journey_id)
-                .values(locked=False, failures=0, last_failure_at=None)
-            )
+            # A new link ends the lock after ten wrong passcodes; the count in a row stands, and the wait that goes by it.
+            session.execute(update(TokenRow).where(TokenRow.journey_id == journey_id).values(locked=False, failures=0))
         elif letter.older_links == "extend":
             session.execute(older.values(valid_until=letter.link_valid_until))
         secret = secrets.token_urlsafe(24)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -50,6 +51,12 @@ def append(session: Session, journey_id: str, run_id: str, entries: Iterable[Ent
         session.add(row)
         head.number, head.hash = row.number, row.hash
     session.flush()
+
+
+def append_beside(session: Session, journey_id: str, entry: Entry) -> None:
+    """Adds what the journey itself had no part in, such as the repair of its token, to the journey's chain. To be called in
+    the transaction that does it, so that neither is there without the other; `entry.number` does not matter."""
+    append(session, journey_id, f"beside-{uuid.uuid4().hex}", [entry])
 
 
 def verify(session: Session) -> tuple[int, list[Fault]]:

@@ -41,11 +41,13 @@ class Policy(BaseModel):
     hotp_look_ahead: Annotated[int, Field(ge=0, le=100)] = 10
     hotp_resynchronisation: Annotated[int, Field(ge=1, le=1000)] = 100
     totp_steps_either_side: Annotated[int, Field(ge=0, le=10)] = 1
+    totp_resynchronisation: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Steps either side of our clock within which two consecutive passcodes repair a token (RFC 6238, 6)."""
     throttle_from_failure: Annotated[int, Field(ge=1)] = 3
     throttle_seconds_per_failure: Annotated[int, Field(ge=1)] = 5
     lock_after_failures: Annotated[int, Field(ge=1, le=100)] = 10
     most_failures_in_a_row: Annotated[int, Field(ge=1)] = 100
-    """Over all links; a token that has had so many is beyond enrolling."""
+    """Over all links and unlockings; a token that has had so many is judged no more."""
 
     # Surescripts
     sync_poll_seconds: Annotated[int, Field(ge=1)] = 60

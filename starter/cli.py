@@ -2,7 +2,7 @@
 
 import typer
 
-from starter.commands import endings, journeys, queue, stock, system
+from starter.commands import endings, journeys, queue, signing, stock, system
 
 app = typer.Typer(
     help="EPCS tokens: request, process, ship, activate, deactivate. Start with `tokens up` or `tokens demo`.\n\n"
@@ -17,6 +17,7 @@ app.add_typer(journeys.app)
 app.add_typer(queue.app)
 app.add_typer(stock.app)
 app.add_typer(endings.app)
+app.add_typer(signing.app)
 app.add_typer(endings.incident, name="incident")
 app.add_typer(journeys.simulate, name="simulate")
 app.add_typer(system.audit, name="audit")

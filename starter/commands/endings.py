@@ -1,13 +1,12 @@
-"""Commands about how tokens end: replacement, return, incident, a prescriber who leaves; and signing in."""
+"""Commands about how tokens end: replacement, return, incident, a prescriber who leaves."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy import select
 from temporalio.client import Client
 
-from activities.verification import NotVerified, Verification
 from database.tables import IncidentRow, ReturnRow, TokenRow
 from domain.incident import IncidentStatus
 from domain.peers import replacement_id, return_id
@@ -167,30 +166,6 @@ async def returns(
             row.return_id, row.serial_number, row.status, when(row.started_at), due, row.needs_attention or ""
         )
     out.print(listed if rows else "There are none.")
-
-
-@app.command()
-@command
-async def verify(
-    journey_id: Journey,
-    passcode: Annotated[str | None, typer.Option(help="Left out: asked for.")] = None,
-    pin: Annotated[str | None, typer.Option(help="Soft: four digits.")] = None,
-    json: Json = False,
-) -> None:
-    """Sign in with an active token: exit code 0 where its passcode (and PIN) are right."""
-    settings = target.settings_in_use()
-    with target.database(settings) as sessions:
-        verification = Verification(
-            sessions, target.seal_of(settings), settings.pin_pepper.get_secret_value(), settings.policy
-        )
-        try:
-            verification.verify(journey_id, passcode or typer.prompt("Passcode"), pin, datetime.now(UTC))
-        except NotVerified as refusal:
-            raise Refusal(str(refusal)) from None
-    if json:
-        show_json({"journey_id": journey_id, "verified": True})
-    else:
-        out.print("Verified.")
 
 
 incident = typer.Typer(help="Lost and stolen tokens, to be reported within one business day.", no_args_is_help=True)

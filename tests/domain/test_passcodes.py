@@ -1,3 +1,4 @@
+import hmac
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain import passcodes
 from domain.passcodes import Counters, Device, Verdict, current, judge, step
 from domain.policy import Policy
 
@@ -52,6 +54,23 @@ def test_rfc_6238_appendix_b(digest: Literal["SHA1", "SHA256", "SHA512"], seed_l
     assert [current(device, step(device, moment)) for moment in moments] == published.split()
     for moment, passcode in zip(moments, published.split(), strict=True):
         assert judge(device, Counters(), passcode, moment, POLICY).outcome == "accepted"
+
+
+@pytest.mark.parametrize("digest", ["SHA1", "SHA256", "SHA512"])
+@pytest.mark.parametrize("period", [30, 60])
+@pytest.mark.parametrize("digits", [6, 7, 8])
+@pytest.mark.parametrize("algorithm", ["HOTP", "TOTP"])
+def test_every_device_against_the_rfcs_own_words(
+    algorithm: Literal["HOTP", "TOTP"], digest: Literal["SHA1", "SHA256", "SHA512"], period: int, digits: int
+) -> None:
+    device = Device(algorithm, b"a seed of twenty byt", digits, digest, period)
+    factor = int(NOON.timestamp()) // period if algorithm == "TOTP" else 9
+    # RFC 4226, 5.3: four bytes from where the last half-byte points to, without the sign, the last digits of it.
+    mac = hmac.digest(device.seed, factor.to_bytes(8, "big"), digest)
+    start = mac[-1] & 0xF
+    code = (int.from_bytes(mac[start : start + 4], "big") & 0x7FFFFFFF) % 10**digits
+    assert judge(device, Counters(), f"{code:0{digits}d}", NOON, POLICY).step == factor
+    assert judge(device, Counters(), f"{code:0{digits + 1}d}", NOON, POLICY).outcome == "wrong"
 
 
 def test_a_seed_is_never_shown() -> None:
@@ -128,7 +147,7 @@ def test_half_a_pair_looks_like_any_wrong_passcode() -> None:
 
 
 def test_an_attempt_during_the_wait_leaves_half_a_pair_as_it_was() -> None:
-    counters = Counters(resync_at=40, failures=3, last_failure_at=NOON)
+    counters = Counters(resync_at=40, failures=3, failures_in_a_row=3, last_failure_at=NOON)
     assert judge(BUTTON, counters, current(BUTTON, 41), NOON + timedelta(seconds=14), POLICY).counters == counters
     after = judge(BUTTON, counters, current(BUTTON, 41), NOON + timedelta(seconds=15), POLICY)
     assert (after.outcome, after.step) == ("accepted", 41)
@@ -198,7 +217,7 @@ def test_from_the_third_on_each_waits_and_the_tenth_locks() -> None:
         waits.append(verdict.wait_seconds)
         at += timedelta(seconds=verdict.wait_seconds)
     assert waits == [0, 0, 15, 20, 25, 30, 35, 40, 45, 0]
-    assert (counters.failures, counters.locked) == (10, True)
+    assert (counters.failures, counters.failures_in_a_row, counters.locked) == (10, 10, True)
     for later in (at, at + timedelta(days=365)):
         assert judge(BUTTON, counters, current(BUTTON, 0), later, POLICY) == Verdict("locked", counters)
 
@@ -207,19 +226,64 @@ def test_from_the_third_on_each_waits_and_the_tenth_locks() -> None:
     ("seconds", "outcome", "wait"), [(0, "wait", 15), (0.5, "wait", 15), (14.9, "wait", 1), (15, "accepted", 0)]
 )
 def test_an_attempt_during_the_wait_is_not_judged_and_does_not_count(seconds: float, outcome: str, wait: int) -> None:
-    counters = Counters(failures=3, last_failure_at=NOON)
+    counters = Counters(failures=3, failures_in_a_row=3, last_failure_at=NOON)
     verdict = judge(BUTTON, counters, current(BUTTON, 0), NOON + timedelta(seconds=seconds), POLICY)
     assert (verdict.outcome, verdict.wait_seconds) == (outcome, wait)
     assert verdict.counters == (counters if outcome == "wait" else Counters(counter=1))
 
 
 def test_success_forgets_failures() -> None:
-    counters = Counters(counter=3, resync_at=40, failures=2, last_failure_at=NOON)
-    assert judge(BUTTON, counters, current(BUTTON, 3), NOON, POLICY).counters == Counters(counter=4)
+    counters = Counters(counter=3, resync_at=40, failures=2, failures_in_a_row=12, last_failure_at=NOON)
+    after = NOON + timedelta(minutes=1)
+    assert judge(BUTTON, counters, current(BUTTON, 3), after, POLICY).counters == Counters(counter=4)
+
+
+def test_lifting_the_lock_does_not_shorten_the_wait() -> None:
+    unlocked = Counters(failures=0, failures_in_a_row=10, last_failure_at=NOON)
+    for seconds, outcome in ((0, "wait"), (49, "wait"), (50, "accepted")):
+        verdict = judge(BUTTON, unlocked, current(BUTTON, 0), NOON + timedelta(seconds=seconds), POLICY)
+        assert (verdict.outcome, verdict.wait_seconds) == (outcome, 50 - seconds)
+    eleventh = judge(BUTTON, unlocked, wrong_for(BUTTON), NOON + timedelta(seconds=50), POLICY)
+    assert (eleventh.wait_seconds, eleventh.counters.locked) == (55, False)
+
+
+def test_never_more_than_a_hundred_in_a_row_however_often_it_is_unlocked() -> None:
+    counters, at, judged = Counters(), NOON, 0
+    for _ in range(150):
+        verdict = judge(BUTTON, counters, wrong_for(BUTTON), at, POLICY)
+        judged += verdict.outcome == "wrong"
+        counters = replace(verdict.counters, locked=False, failures=0)
+        at += timedelta(hours=1)
+    assert judged == 100
+    for later in (at, at + timedelta(days=365)):
+        assert judge(BUTTON, counters, current(BUTTON, 0), later, POLICY) == Verdict("spent", counters)
+
+
+# What the time taken tells
+
+
+@pytest.mark.parametrize("device", [BUTTON, CLOCK])
+def test_the_same_work_whatever_is_typed(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passcode beside a wrong serial or PIN is judged as an empty one; a stopwatch must not tell it from a wrong one."""
+    worked_out: list[int] = []
+
+    def counted(device: Device, factor: int) -> str:
+        worked_out.append(factor)
+        return current(device, factor)
+
+    wrong, right = wrong_for(device, step(CLOCK, NOON) - 50), current(device, step(CLOCK, NOON))
+    monkeypatch.setattr(passcodes, "current", counted)
+    done = set()
+    for typed in (wrong, right, "", "x", "0" * 40, "\udcff" * 6):
+        worked_out.clear()
+        judge(device, Counters(), typed, NOON, POLICY)
+        done.add(tuple(worked_out))
+    assert len(done) == 1
+    assert len(worked_out) >= 3
 
 
 def test_a_clock_that_went_back_does_not_shorten_the_wait() -> None:
-    counters = Counters(failures=3, last_failure_at=NOON)
+    counters = Counters(failures=3, failures_in_a_row=3, last_failure_at=NOON)
     verdict = judge(BUTTON, counters, current(BUTTON, 0), NOON - timedelta(minutes=1), POLICY)
     assert (verdict.outcome, verdict.wait_seconds) == ("wait", 75)
 
@@ -263,6 +327,7 @@ def test_invariants_of_any_sequence(device: Device, tries: list[tuple[int | None
             case "wrong":
                 assert counters.counter == before.counter
                 assert counters.failures == before.failures + 1
+                assert counters.failures_in_a_row == before.failures_in_a_row + 1
                 assert counters.locked == (counters.failures >= 10)
                 assert counters.last_failure_at == at
             case "wait":

@@ -11,14 +11,19 @@ from database.tables import ActivationLink, TokenRow
 from tests.stage import Play, Stage
 
 
-def link_in(journey: Play, letter: str, which: int = -1) -> str:
-    """The hash of the link in the latest such email."""
+def secret_in(journey: Play, letter: str, which: int = -1) -> str:
+    """What the link in the latest such email ends with."""
     message = [message for message in journey.emails() if message["X-Token-Letter"] == letter][which]
     body = message.get_body(("plain",))
     assert body is not None
     [secret] = set(re.findall(r"/activate/([A-Za-z0-9_-]+)", body.get_content()))
     assert len(secret) >= 22  # 128 bits and more
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return secret
+
+
+def link_in(journey: Play, letter: str, which: int = -1) -> str:
+    """Its hash."""
+    return hashlib.sha256(secret_in(journey, letter, which).encode()).hexdigest()
 
 
 def kept(journey: Play, link_hash: str) -> ActivationLink:
@@ -47,16 +52,20 @@ async def test_the_email_saved_since_processing_works_when_the_token_is_in_hand(
     await journey.update("enroll_hard", await attempt(journey, saved))
     await journey.wait(seconds=5)
     assert kept(journey, saved).ended_because == "used"
+    await journey.wait(minutes=10)
+    assert "it is already active" in await journey.refused("enroll_hard", await attempt(journey, saved))
 
 
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 async def test_reminders_each_with_a_working_link_and_the_end_after_thirty_days(stage: Stage, kind: str) -> None:
     journey = await stage.request(kind)
     await journey.reach("Delivered" if kind == "hard" else "Processed")
-    for day, days_since in ((3, 3), (7, 4), (13, 6)):
-        before = journey.letters().count("reminder")
-        await journey.wait(days=days_since)
-        assert journey.letters().count("reminder") == before + 1, f"day {day}"
+    since = await journey.now()
+    for sent, day in enumerate((3, 7, 13)):
+        await journey.to(since + timedelta(days=day, hours=-1))
+        assert journey.letters().count("reminder") == sent, f"before day {day}"
+        await journey.to(since + timedelta(days=day))
+        assert journey.letters().count("reminder") == sent + 1, f"day {day}"
         assert kept(journey, link_in(journey, "reminder")).ended_at is None
     await journey.wait(days=16)
     assert (await journey.status())["status"] == ("Delivered" if kind == "hard" else "Processed")
@@ -81,6 +90,34 @@ async def test_a_link_expires_and_a_fresh_one_ends_the_older(stage: Stage) -> No
     assert kept(journey, old).ended_because == "superseded"
     assert "newer activation link" in await journey.refused("enroll_hard", await attempt(journey, old))
     await journey.update("enroll_hard", await attempt(journey, fresh))
+
+
+async def test_a_soft_token_s_link_is_good_for_fourteen_days_after_it_was_sent(stage: Stage) -> None:
+    journey = await stage.request("soft")
+    sent = await journey.now()
+    await journey.reach("Processed")
+    link = link_in(journey, "vendor_download_soft")
+    valid_until = kept(journey, link).valid_until
+    assert valid_until is not None
+    assert abs(valid_until - sent - timedelta(days=14)) < timedelta(minutes=1)
+    enrolment = {"token_name": "My phone", "enrollment_ref": await journey.soft_ref(), "link_hash": link}
+    await journey.wait(days=14, hours=1)
+    assert "expired" in await journey.refused("enroll_soft", enrolment)
+    await journey.update("resend_activation", {"by": "Dana"})
+    await journey.wait(seconds=5)
+    assert "newer activation link" in await journey.refused("enroll_soft", enrolment)
+    await journey.update("enroll_soft", {**enrolment, "link_hash": link_in(journey, "vendor_download_soft")})
+
+
+async def test_a_link_is_kept_as_a_hash_and_nothing_else(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    await journey.reach("Delivered")
+    secrets = [secret_in(journey, letter) for letter in ("vendor_activation_hard", "delivered")]
+    assert len(set(secrets)) == 2
+    stored = b"".join(file.read_bytes() for file in stage.folder.glob("tokens.db*"))
+    for secret in secrets:
+        assert hashlib.sha256(secret.encode()).hexdigest().encode() in stored
+        assert secret.encode() not in stored
 
 
 async def test_another_journey_s_link_is_refused(stage: Stage) -> None:
