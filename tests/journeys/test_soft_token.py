@@ -13,6 +13,7 @@ from temporalio.api.common.v1 import Payload
 
 from activities.verification import NotVerified, Verification
 from database.engine import engine_of, sessions_of
+from domain.samples import HARD_TOKENS, seed_of
 from simulators.soft_app import SoftApp
 from starter import soft_enrollment
 from starter.soft_enrollment import Stored
@@ -166,10 +167,13 @@ async def test_seed_and_pin_are_found_nowhere(stage: Stage, caplog: pytest.LogCa
         "database": content_of(tmp_path, "tokens.db*"),
     }
     assert all(places.values())
+    assert any(form in content_of(tmp_path, "devices/app-*") for form in forms(stored.provisioning_uri))  # only there
     for uri in (abandoned.provisioning_uri, stored.provisioning_uri):
         for place, content in places.items():
             for form in forms(uri):
                 assert form not in content, f"{place} holds a seed"
+    for token in HARD_TOKENS:
+        assert not [form for form in written(seed_of(token.serial_number)) if form in places["database"]]
     for place, content in places.items():
         for pin in (PIN, "8024"):
             assert f'"{pin}"'.encode() not in content, f"{place} holds a PIN"
@@ -194,15 +198,18 @@ def content_of(folder: Path, pattern: str) -> bytes:
 
 
 def forms(uri: str) -> list[bytes]:
+    return written(base64.b32decode(uri.split("secret=")[1].split("&")[0]))
+
+
+def written(seed: bytes) -> list[bytes]:
     """A seed as it may be written: raw, hex, base32, base64."""
-    secret = uri.split("secret=")[1].split("&")[0]
-    seed = base64.b32decode(secret)
+    base32 = base64.b32encode(seed).rstrip(b"=")
     return [
         seed,
         seed.hex().encode(),
         seed.hex().upper().encode(),
-        secret.encode(),
-        secret.lower().encode(),
+        base32,
+        base32.lower(),
         base64.b64encode(seed).rstrip(b"="),
         base64.urlsafe_b64encode(seed).rstrip(b"="),
     ]
