@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pyotp
@@ -21,7 +22,7 @@ from database.tables import JourneyRow, SoftEnrollment, TokenRow
 from domain.passcodes import Device, current, step
 from domain.samples import PRESCRIBERS
 from domain.status import Status
-from starter import sample_data
+from starter import sample_data, soft_enrollment
 from starter.soft_enrollment import NotStored, Stored, store
 from tests import postgresql
 
@@ -228,7 +229,17 @@ def test_abandoned_ones_are_dropped_after_a_day_and_used_ones_stay(sessions: Ses
 
 @pytest.mark.slow
 @pytest.mark.skipif(postgresql.programs() is None, reason="no PostgreSQL server is installed")
-def test_on_postgresql_of_many_begun_at_once_one_stands_and_links_one_token(tmp_path: Path) -> None:
+def test_on_postgresql_of_many_begun_at_once_one_stands_and_links_one_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = Barrier(4)
+
+    def hashed_together(_pin: str, _pepper: str) -> str:
+        """A real hash takes some longer than others, and would keep them apart."""
+        together.wait(30)
+        return "hash"
+
+    monkeypatch.setattr(soft_enrollment, "hashed", hashed_together)
     with postgresql.server(tmp_path / "server") as url:
         filled(url)
         engine = engine_of(url)
