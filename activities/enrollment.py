@@ -108,10 +108,11 @@ class Enrollment:
     def link_soft(self, attempt: SoftAttempt) -> Verdict:
         """Makes a token of the enrolment whose PIN hash and seed were stored before under its reference."""
         with self._sessions.begin() as session:
-            stored = session.get(SoftEnrollment, attempt.enrollment_ref)
+            stored = session.get(SoftEnrollment, attempt.enrollment_ref, with_for_update=True)
             if stored is None or stored.journey_id != attempt.journey_id:
                 raise refused(
-                    "This enrolment reference is not known for this journey; choose the PIN again and use the new reference."
+                    "This enrolment reference is not known for this journey, or a later setup has taken its place; choose the PIN "
+                    "again and use the new reference."
                 )
             serial = "ST-" + hashlib.sha256(attempt.journey_id.encode()).hexdigest()[:12].upper()
             if stored.used_at is not None:
@@ -119,7 +120,9 @@ class Enrollment:
             bad_link = _bad_link(session, attempt.journey_id, attempt.link_hash, attempt.at)
             if bad_link:
                 return Verdict(refusal=bad_link)
-            stored.used_at = attempt.at
+            assert stored.seed
+            seed = self._seal.close(self._seal.open(stored.seed, stored.enrollment_ref), serial)
+            stored.used_at, stored.seed = attempt.at, None
             session.add(
                 TokenRow(
                     serial_number=serial,
@@ -127,11 +130,12 @@ class Enrollment:
                     batch="soft",
                     state="assigned",
                     journey_id=attempt.journey_id,
+                    name=attempt.token_name,
                     algorithm="TOTP",
                     digits=6,
                     digest="SHA1",
                     period=30,
-                    seed=self._seal.close(self._seal.open(stored.seed, stored.enrollment_ref), serial),
+                    seed=seed,
                     taken_in_at=attempt.at,
                     counter=0,
                     failures=0,

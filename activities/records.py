@@ -19,7 +19,7 @@ from activities.eligibility import (
     refuse_without_id_proofing,
 )
 from activities.errors import refused
-from database import audit
+from database import audit, unfinished
 from database.engine import Sessions
 from database.tables import ActivationLink, JourneyRow, Practice, ReplacementRow, TokenRow
 from domain.address import Address
@@ -228,6 +228,7 @@ def _follow(session: Session, journey: Journey) -> None:
             .values(state=state)
         )
     if journey.enrolled_at or journey.ended:
+        unfinished.drop_of(session, journey.journey_id)
         session.execute(
             update(ActivationLink)
             .where(ActivationLink.journey_id == journey.journey_id, ActivationLink.ended_at.is_(None))

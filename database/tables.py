@@ -197,6 +197,8 @@ class TokenRow(Base):
     """in_stock, assigned, shipped, active, coming_back, returned, written_off, destroyed or, soft, revoked."""
     journey_id: Mapped[str | None] = mapped_column(unique=True)
     """The journey that holds it; one holder at any time."""
+    name: Mapped[str | None]
+    """What the prescriber calls a soft token."""
     algorithm: Mapped[str]
     digits: Mapped[int]
     digest: Mapped[str]
@@ -308,7 +310,8 @@ class SoftEnrollment(Base):
     journey_id: Mapped[str] = mapped_column(index=True)
     pin_hash: Mapped[str]
     """argon2id over the PIN with the server's pepper."""
-    seed: Mapped[bytes]
+    seed: Mapped[bytes | None]
+    """Sealed; gone as soon as the token is linked, whose row has it then."""
     device: Mapped[str | None]
     stored_at: Mapped[datetime]
     used_at: Mapped[datetime | None]

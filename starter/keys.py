@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ class KeysUnreadable(Exception):
 def load_or_create(state: Path) -> dict[str, Any]:
     """The keys of the stack on `state`: `payload_keys` and `seal_keys` (key id to 64 hex digits), `pin_pepper` (hex) and
     `webhook_secrets` (sender to hex). Two processes that come at once get the same ones. Raises KeysUnreadable."""
-    path = state / "keys.json"
+    path = path_in(state)
     if not path.exists():
         _create(path)
     try:
@@ -26,6 +28,23 @@ def load_or_create(state: Path) -> dict[str, Any]:
             f"{path} can't be read as the stack's keys; restore it from a backup, or choose another TOKENS_STATE"
             " (without its keys nothing in this one can be decrypted)."
         ) from None
+    return keys
+
+
+def path_in(state: Path) -> Path:
+    """Where the keys of the stack on `state` are kept."""
+    return state / "keys.json"
+
+
+def add_seal_key(state: Path) -> dict[str, Any]:
+    """Puts a fresh sealing key before the others, which stay; the keys as they are then. The caller holds the stack's lock: a
+    worker that runs on the older keys can't open what is sealed from here on. Raises KeysUnreadable."""
+    keys = load_or_create(state)
+    taken = [int(number[1]) for key_id in keys["seal_keys"] if (number := re.fullmatch(r"k(\d{1,9})", key_id))]
+    fresh = {f"k{max(taken, default=0) + 1}": secrets.token_hex(32)}
+    keys["seal_keys"] = {**fresh, **keys["seal_keys"]}
+    with _written(path_in(state), keys) as temporary:
+        temporary.replace(path_in(state))
     return keys
 
 
@@ -47,15 +66,21 @@ def _create(path: Path) -> None:
         "pin_pepper": secrets.token_hex(32),
         "webhook_secrets": {"plain": secrets.token_hex(32)},
     }
+    # A link, not a rename: the second to come must not replace keys that are in use already.
+    with _written(path, made) as temporary, contextlib.suppress(FileExistsError):
+        path.hardlink_to(temporary)
+
+
+@contextlib.contextmanager
+def _written(path: Path, keys: dict[str, Any]) -> Iterator[Path]:
+    """The keys in a file beside `path`, safe on the disk, for the caller to put in place; so is the folder after it."""
     temporary = path.with_name(f".keys-{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(made, file, indent=2)
+            json.dump(keys, file, indent=2)
             file.flush()
             os.fsync(file.fileno())
-        # A link, not a rename: the second to come must not replace keys that are in use already.
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(temporary)
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)

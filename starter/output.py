@@ -19,6 +19,7 @@ from temporalio.client import WorkflowQueryFailedError, WorkflowUpdateFailedErro
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from database.sealing import Unsealable
 from starter.target import NoSystem
 
 REFUSED = 1
@@ -78,6 +79,9 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         except RPCError as fault:
             err.print(_rpc(fault), style="red", markup=False, soft_wrap=True)
             code = REFUSED
+        except Unsealable as fault:
+            err.print(_unsealable(fault), style="red", markup=False, soft_wrap=True)
+            code = REFUSED
         except (SQLAlchemyError, SettingsError, ValueError) as fault:
             err.print(_setting(fault), style="red", markup=False, soft_wrap=True)
             code = REFUSED
@@ -87,6 +91,10 @@ def command(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         os._exit(code)
 
     return run
+
+
+def _unsealable(fault: Unsealable) -> str:
+    return f"What it needs can't be decrypted ({fault}); `tokens keys seals` shows which key of TOKENS_SEAL_KEYS is missing."
 
 
 def _setting(fault: Exception) -> str:

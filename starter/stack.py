@@ -139,6 +139,7 @@ class Layout:
             **{name: self._url(name) for name in ("vendor", "carrier", "directory", "mail_control")},
             "database_url": self._settings.url_of_database,
             "namespace": NAMESPACE,
+            "seal_keys": list(self._keys["seal_keys"]),
             "state": str(self._state),
             "mail": str(self._state / "mail"),
         }

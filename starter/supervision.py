@@ -262,7 +262,7 @@ class Supervisor:
         self.info: dict[str, Any] = {}
         self.state = state.resolve()
         self._tell, self._backoff, self._patience, self._grace = tell, backoff, patience, grace
-        self._lock = FileLock(self.state / "stack.lock", timeout=0, fallback_to_soft=False, preserve_lock_file=True)
+        self._lock = lock_of(self.state)
         self._running: list[_Running] = []
         self._watching: list[asyncio.Task[None]] = []
         self._ready = False
@@ -365,6 +365,11 @@ class Supervisor:
             raise StackError(
                 f"The state folder {self.state} can't be used ({fault.strerror}); choose another TOKENS_STATE."
             ) from None
+
+
+def lock_of(state: Path) -> FileLock:
+    """What a stack holds while it runs on `state`; taking it raises filelock's Timeout at once where another holds it."""
+    return FileLock(state.resolve() / "stack.lock", timeout=0, fallback_to_soft=False, preserve_lock_file=True)
 
 
 def connect_info(state: Path) -> dict[str, Any] | None:

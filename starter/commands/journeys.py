@@ -13,7 +13,8 @@ from temporalio.client import Client
 from database.tables import JourneyRow
 from domain.reasons import DeactivationReason
 from domain.status import Kind, Status
-from starter import target
+from domain.status import refusal as refusal_of
+from starter import qr, target
 from starter.clock import Clock
 from starter.commands.arguments import (
     By,
@@ -197,15 +198,29 @@ async def enroll(
         given = {"serial_number": serial, "passcode": passcode}
         await send(journey_id, "enroll_hard", given, "Enrolled.", json)
         return
-    reference, uri = await store_pin(journey_id, pin or typer.prompt("PIN", hide_input=True), device)
-    async with target.temporal(target.settings_in_use()) as client:
-        given = {"token_name": name, "enrollment_ref": reference}
-        outcome = await client.get_workflow_handle(journey_id).execute_update("enroll_soft", given)
-    if json:
-        show_json({**outcome, "provisioning_uri": uri})
-    else:
-        out.print(f"Enrolled. [bold]{journey_id}[/] is {outcome['status']}. For the app, shown once:")
+    await _refuse_unless_enrollable(journey_id)
+    chosen = pin or typer.prompt("PIN, four digits", hide_input=True, confirmation_prompt=True, err=True)
+    reference, uri = await store_pin(journey_id, chosen, device)
+    given = {"token_name": name, "enrollment_ref": reference}
+    if not json:
+        # Before it is enrolled: whatever ends this command, nobody is left with a token whose seed was never shown.
+        out.print("Scan this with an authenticator app; it is shown once.")
+        for line in qr.lines(uri, colours=out.is_terminal):
+            print(line)
         out.print(uri, markup=False, soft_wrap=True)
+        await send(journey_id, "enroll_soft", given, "Enrolled.", json)
+        return
+    async with target.temporal(target.settings_in_use()) as client:
+        outcome = await client.get_workflow_handle(journey_id).execute_update("enroll_soft", given)
+    show_json({**outcome, "provisioning_uri": uri})
+
+
+async def _refuse_unless_enrollable(journey_id: str) -> None:
+    """Before a PIN is asked for, and a code shown that would be of no use."""
+    async with target.temporal(target.settings_in_use()) as client:
+        snapshot = await client.get_workflow_handle(journey_id).query("status")
+    if "kind" in snapshot and (no := refusal_of("enroll_soft", Kind(snapshot["kind"]), Status(snapshot["status"]))):
+        raise Refusal(no)
 
 
 async def store_pin(journey_id: str, pin: str, device: str | None) -> tuple[str, str]:
@@ -224,8 +239,8 @@ async def store_pin(journey_id: str, pin: str, device: str | None) -> tuple[str,
                 device=device,
                 at=datetime.now(UTC),
             )
-        except soft_enrollment.NotStored as refusal:
-            raise Refusal(str(refusal)) from None
+        except soft_enrollment.NotStored as fault:
+            raise Refusal(str(fault)) from None
     return stored.enrollment_ref, stored.provisioning_uri
 
 
@@ -374,16 +389,3 @@ async def parcel(
     if answer.is_error:
         raise Refusal(f"The event did not get through: {answer.json().get('detail', answer.text)}")
     out.print(f"Parcel {number}: {status}, {when(at)}.")
-
-
-@simulate.command("app")
-@command
-async def soft_app(
-    journey_id: Journey,
-    pin: Annotated[str, typer.Option(help="Four digits.")],
-    name: Annotated[str, typer.Option(help="What to call the token.")] = "My phone",
-    device: Annotated[str | None, typer.Option(help="Fingerprint of the device that the app is on.")] = None,
-) -> None:
-    """Choose a soft token's PIN, and print the JSON that `enroll_soft` takes."""
-    reference, _ = await store_pin(journey_id, pin, device)
-    show_json({"token_name": name, "enrollment_ref": reference})

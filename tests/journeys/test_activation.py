@@ -186,6 +186,24 @@ async def test_pressed_in_the_post_and_resynchronised(stage: Stage) -> None:
     assert (await journey.status())["status"] == "Active"
 
 
+async def test_pressed_fifteen_times_in_the_post(stage: Stage) -> None:
+    """Beyond the look-ahead of ten: the first passcode fails, the next one resynchronises."""
+    journey = await stage.request("hard")
+    await journey.reach("Shipped")
+    serial = (await journey.status())["serial_number"]
+    device = journey.device(serial)
+    device.press(15)
+    await journey.deliver()
+    first = {"serial_number": serial, "passcode": device.press()}
+    assert "could not be confirmed" in await journey.refused("enroll_hard", first)
+    not_the_next = {"serial_number": serial, "passcode": device.press(2)}
+    assert "could not be confirmed" in await journey.refused("enroll_hard", not_the_next)
+    await journey.update("enroll_hard", {"serial_number": serial, "passcode": device.press()})
+    await journey.wait(minutes=10)
+    assert (await journey.status())["status"] == "Active"
+    assert await journey.signs()
+
+
 async def test_a_token_that_goes_by_time(stage: Stage) -> None:
     from domain.samples import HARD_TOKENS
 

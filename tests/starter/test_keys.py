@@ -1,5 +1,6 @@
 """The embedded stack's own secrets."""
 
+import json
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,21 @@ def test_damaged_ones_are_never_replaced(tmp_path: Path, content: str) -> None:
     with pytest.raises(keys.KeysUnreadable, match="restore it from a backup"):
         keys.load_or_create(tmp_path)
     assert (tmp_path / "keys.json").read_text() == content
+
+
+def test_a_new_sealing_key_comes_first_and_the_others_stay(tmp_path: Path) -> None:
+    made = keys.load_or_create(tmp_path)
+    added = keys.add_seal_key(tmp_path)
+    assert list(added["seal_keys"]) == ["k2", "k1"]
+    assert added["seal_keys"]["k1"] == made["seal_keys"]["k1"] != added["seal_keys"]["k2"]
+    assert {**added, "seal_keys": None} == {**made, "seal_keys": None}
+    assert keys.load_or_create(tmp_path) == added
+    assert list(keys.load_or_create(tmp_path)["seal_keys"]) == ["k2", "k1"]
+    assert stat.S_IMODE((tmp_path / "keys.json").stat().st_mode) == 0o600
+    del added["seal_keys"]["k1"]
+    (tmp_path / "keys.json").write_text(json.dumps(added))
+    assert list(keys.add_seal_key(tmp_path)["seal_keys"]) == ["k3", "k2"]
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
 
 
 def test_the_settings_read_them_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
