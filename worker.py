@@ -18,6 +18,8 @@ from activities.carrier import Carrier
 from activities.departures import Departures
 from activities.directory import Directory
 from activities.enrollment import Enrollment
+from activities.import_folder import ImportFolder
+from activities.imports import Imports
 from activities.incidents import Incidents
 from activities.mail import Mail, Route
 from activities.party import Party
@@ -32,12 +34,13 @@ from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
 from workflows.deactivate_all import DeactivateAll
+from workflows.import_tokens import ImportTokens
 from workflows.replace_token import ReplaceToken
 from workflows.return_by_mail import ReturnByMail
 from workflows.security_incident import SecurityIncident
 from workflows.token_journey import TokenJourney
 
-WORKFLOWS = [TokenJourney, ReplaceToken, ReturnByMail, SecurityIncident, DeactivateAll]
+WORKFLOWS = [TokenJourney, ReplaceToken, ReturnByMail, SecurityIncident, DeactivateAll, ImportTokens]
 
 SANDBOX = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
@@ -78,6 +81,7 @@ class Dependencies(ExitStack):
             Mail(self.sessions, seal, route(settings)),
             Enrollment(self.sessions, seal),
             Calendar(),
+            Imports(self.sessions, seal, ImportFolder(settings.folder_of_imports, seal)),
         )
 
     def activities(self, client: Client) -> list[Callable[..., Any]]:
