@@ -2,7 +2,7 @@
 
 import typer
 
-from starter.commands import endings, journeys, system
+from starter.commands import endings, imports, journeys, system
 
 app = typer.Typer(
     help="EPCS tokens: request, process, ship, activate, deactivate. Start with `tokens up` or `tokens demo`.\n\n"
@@ -15,6 +15,7 @@ app = typer.Typer(
 app.add_typer(system.app)
 app.add_typer(journeys.app)
 app.add_typer(endings.app)
+app.add_typer(imports.app)
 app.add_typer(endings.incident, name="incident")
 app.add_typer(journeys.simulate, name="simulate")
 app.add_typer(system.audit, name="audit")

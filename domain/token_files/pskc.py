@@ -121,6 +121,11 @@ def _wrong(part: Any) -> str | None:
             return "its passcodes are not decimal digits"
         if (shape.get("CheckDigits") or "false").lower() in ("true", "1"):
             return "its passcodes end in a check digit, which is not supported"
+    for name in ("Counter", "Time", "TimeInterval"):
+        # The library would take base64 for a number, as a draft before the RFC had it.
+        said = (part.findtext(f"Data/{name}/PlainValue") or "0").strip()
+        if not (said.isascii() and said.isdigit()):
+            return "its counter or time is not a whole number"
     if (part.findtext("Data/Time/PlainValue") or "0").strip() not in ("0", ""):
         return "its time does not begin at 1970, which is not supported"
     secret = part.find("Data/Secret")

@@ -98,7 +98,7 @@ def _token(line: int, given: Given) -> Token:
         raise Unfit("its serial number is not 1 to 64 letters, digits and . _ : @ -, beginning with a letter or digit")
     algorithm, digits_of_type = _algorithm(given.algorithm)
     seed = given.seed if isinstance(given.seed, bytes) else _decoded(given.seed, given.encoding)
-    if not seed or len(set(seed)) == 1:
+    if not seed or (len(seed) > 1 and len(set(seed)) == 1):
         raise Unfit("its seed is blank")
     if len(seed) > _LONGEST_SEED:
         raise Unfit(f"its seed is longer than {_LONGEST_SEED} bytes")
