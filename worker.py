@@ -53,6 +53,9 @@ _THREADS = 32
 _DRAIN = timedelta(seconds=15)
 """How long a worker that is told to end waits for the attempts in flight."""
 
+_HEARTBEATS = timedelta(seconds=3)
+"""How far apart they are at most: with one an activity hears that it is cancelled."""
+
 
 class Dependencies(ExitStack):
     """What the activities are given, built from the settings; closed with `with`."""
@@ -129,6 +132,7 @@ def worker_for(
         workflows=WORKFLOWS,
         activities=dependencies.activities(client),
         activity_executor=threads,
+        max_heartbeat_throttle_interval=_HEARTBEATS,
         **{"workflow_runner": SANDBOX, "graceful_shutdown_timeout": _DRAIN, **options},
     )
 

@@ -76,6 +76,8 @@ class ImportTokens:
             except asyncio.CancelledError:
                 reading.cancel()
                 await workflow.wait([reading])
+                if not reading.cancelled() and reading.exception() is None:
+                    return reading.result()  # it came too late: the tokens are in stock
                 self.show("Cancelled. Nothing was taken.")
                 raise
 

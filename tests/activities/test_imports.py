@@ -197,7 +197,8 @@ def test_a_file_that_breaks_in_the_middle(desk: Desk, monkeypatch: pytest.Monkey
     said = desk.refused(order)
     assert "breaks at line" in said
     assert desk.left() > 0
-    desk.clear(order, said)
+    for _ in range(2):  # the answer may get lost
+        desk.clear(order, said)
     assert (desk.left(), desk.stock()) == (0, {})
     with desk.sessions() as session:
         assert audit.verify(session) == (1, [])

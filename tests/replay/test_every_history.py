@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 from temporalio.worker import Replayer
 
 from connection import data_converter
@@ -53,6 +53,8 @@ async def test_every_history_replays(stage: Stage, settings: Settings) -> None:
     leaving = await stage.open("DeactivateAll", {"prescriber_id": "P-1003", "confirmed": True, "by": "Ann"})
     await leaving.result()
     await stage.peer(return_id(returned.id))
+    with pytest.raises(WorkflowFailureError):
+        await (await stage.open("ImportTokens", {"file": "nowhere.csv", "imported_by": "Ann"})).handle.result()
     replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter(settings), workflow_runner=SANDBOX)
     played = await histories(stage.client)
     assert {
