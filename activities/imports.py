@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from temporalio import activity
 
@@ -130,13 +131,16 @@ class Imports:
             for serial, token in first.items()
         }
         with activity.shield_thread_cancel_exception(), self._sessions.begin() as session:
-            for serial, line in session.execute(
-                select(ImportedToken.serial_number, ImportedToken.line).where(
-                    ImportedToken.import_id == order.import_id, ImportedToken.serial_number.in_(good)
-                )
-            ):
-                bad.append(_duplicate(order, first[serial], line))
-                del good[serial]
+            try:
+                with session.begin_nested():
+                    _insert(session, ImportedToken, list(good.values()))
+            except IntegrityError:
+                # Looked up only now: files that repeat a serial are rare, and each look costs as much as the insert.
+                for serial, line in _staged(session, order.import_id, list(good)):
+                    bad.append(_duplicate(order, first[serial], line))
+                    del good[serial]
+                _insert(session, ImportedToken, list(good.values()))
+            _insert(session, ImportRefusal, bad)
             moved = session.execute(
                 update(ImportRow)
                 .where(
@@ -146,10 +150,6 @@ class Imports:
             )
             if moved.rowcount != 1:  # type: ignore[attr-defined]  # a CursorResult, as always for UPDATE
                 raise Overtaken("another attempt goes on with this import")
-            if good:
-                session.execute(insert(ImportedToken.__table__), list(good.values()))  # type: ignore[arg-type]
-            if bad:
-                session.execute(insert(ImportRefusal.__table__), bad)  # type: ignore[arg-type]
 
     @activity.defn(name="imports.progress")
     def progress(self, import_id: str) -> ImportProgress:
@@ -180,6 +180,24 @@ class Imports:
                 )
                 audit.append(session, order.workflow_id, order.import_id, [entry])
         self._folder.clear(order.file)
+
+
+def _insert(session: Session, table: type[ImportedToken] | type[ImportRefusal], values: list[dict[str, Any]]) -> None:
+    if values:
+        session.execute(insert(table.__table__), values)  # type: ignore[arg-type]
+
+
+def _staged(session: Session, import_id: str, serials: list[str]) -> list[tuple[str, int]]:
+    """Which of the serials wait already, and in which line they stood."""
+    if session.get_bind().dialect.name == "postgresql":
+        # It would go on with the plan that was good when the table was still empty.
+        session.execute(text("ANALYZE imported_tokens"))
+    found = session.execute(
+        select(ImportedToken.serial_number, ImportedToken.line).where(
+            ImportedToken.import_id == import_id, ImportedToken.serial_number.in_(serials)
+        )
+    )
+    return [(serial, line) for serial, line in found]
 
 
 def _forget_abandoned(session: Session, now: datetime) -> None:

@@ -69,6 +69,13 @@ def _take_over(session: Session, order: ImportOrder) -> ImportReport:
     of_this = select(func.count()).where(ImportRefusal.import_id == order.import_id)
     row.refused = session.execute(of_this.select_from(ImportRefusal)).scalar_one()
     if order.partial or not row.refused:
+        # Not left out while moving: PostgreSQL would look for each row among those that it has just moved, if stock was empty.
+        there = select(ImportRefusal.line).where(
+            ImportRefusal.import_id == ImportedToken.import_id, ImportRefusal.line == ImportedToken.line
+        )
+        session.execute(
+            delete(ImportedToken).where(staged, there.exists()).execution_options(synchronize_session=False)
+        )
         row.taken = _move(session, row)
     session.execute(delete(ImportedToken).where(staged))
     row.ended_at = now = activity.info().started_time
@@ -91,14 +98,14 @@ def _move(session: Session, row: ImportRow) -> int:
         "failures_in_a_row": 0,
         "locked": False,
     }
-    there = select(TokenRow.serial_number).where(TokenRow.serial_number == ImportedToken.serial_number).exists()
     columns = [getattr(ImportedToken, name) for name in same]
     values = [literal(value, TokenRow.__table__.c[name].type) for name, value in fresh.items()]
     moved = session.execute(
-        insert(TokenRow).from_select(
+        insert(TokenRow.__table__).from_select(  # type: ignore[arg-type]
             [*same, *fresh],
-            select(*columns, *values).where(ImportedToken.import_id == row.import_id, ~there),
+            select(*columns, *values).where(ImportedToken.import_id == row.import_id),
             include_defaults=False,
-        )
+        ),
+        execution_options={"preserve_rowcount": True},
     )
     return moved.rowcount  # type: ignore[attr-defined]  # a CursorResult, as always for INSERT
