@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import delete, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from temporalio import activity
 
@@ -131,16 +131,10 @@ class Imports:
             for serial, token in first.items()
         }
         with activity.shield_thread_cancel_exception(), self._sessions.begin() as session:
-            try:
-                with session.begin_nested():
-                    _insert(session, ImportedToken, list(good.values()))
-            except IntegrityError:
-                # Looked up only now: files that repeat a serial are rare, and each look costs as much as the insert.
-                for serial, line in _staged(session, order.import_id, list(good)):
-                    bad.append(_duplicate(order, first[serial], line))
-                    del good[serial]
-                _insert(session, ImportedToken, list(good.values()))
-            _insert(session, ImportRefusal, bad)
+            for serial, line in _staged(session, good):
+                bad.append(_duplicate(order, first[serial], line))
+            if bad:
+                session.execute(insert(ImportRefusal.__table__), bad)  # type: ignore[arg-type]
             moved = session.execute(
                 update(ImportRow)
                 .where(
@@ -182,22 +176,25 @@ class Imports:
         self._folder.clear(order.file)
 
 
-def _insert(session: Session, table: type[ImportedToken] | type[ImportRefusal], values: list[dict[str, Any]]) -> None:
-    if values:
-        session.execute(insert(table.__table__), values)  # type: ignore[arg-type]
-
-
-def _staged(session: Session, import_id: str, serials: list[str]) -> list[tuple[str, int]]:
-    """Which of the serials wait already, and in which line they stood."""
-    if session.get_bind().dialect.name == "postgresql":
+def _staged(session: Session, good: dict[str, dict[str, Any]]) -> list[tuple[str, int]]:
+    """Puts the rows to those that wait. Returns the serials that waited already, each with the line in which it stood."""
+    if not good:
+        return []
+    on_postgresql = session.get_bind().dialect.name == "postgresql"
+    inserting = (postgresql if on_postgresql else sqlite).insert(ImportedToken.__table__).on_conflict_do_nothing()  # type: ignore[arg-type]
+    done = session.execute(inserting, list(good.values()), execution_options={"preserve_rowcount": True})
+    if done.rowcount == len(good):  # type: ignore[attr-defined]  # a CursorResult, as always for INSERT
+        return []
+    # Looked up only now: files that repeat a serial are rare, and each look costs as much as the insert.
+    if on_postgresql:
         # It would go on with the plan that was good when the table was still empty.
         session.execute(text("ANALYZE imported_tokens"))
-    found = session.execute(
+    waiting = session.execute(
         select(ImportedToken.serial_number, ImportedToken.line).where(
-            ImportedToken.import_id == import_id, ImportedToken.serial_number.in_(serials)
+            ImportedToken.import_id == next(iter(good.values()))["import_id"], ImportedToken.serial_number.in_(good)
         )
     )
-    return [(serial, line) for serial, line in found]
+    return [(serial, line) for serial, line in waiting if line != good[serial]["line"]]
 
 
 def _forget_abandoned(session: Session, now: datetime) -> None:
