@@ -59,6 +59,9 @@ def _container(root: Any, unlock: Unlock) -> PSKC:
         if container.mac.algorithm:
             # Decrypted once: the library would do it again for each value.
             container.mac.key = container.mac.key
+            if len(container.mac.key or b"") % 4:
+                # What a wrong key gives where its padding fits by chance (1 in 256): nobody makes a key of 31 bytes.
+                raise ValueError("not a MAC key")
     except (PSKCError, ValueError, TypeError):
         raise FileRefused(
             "The file can't be decrypted: its key or password is another one; check it with its sender."

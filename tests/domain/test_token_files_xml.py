@@ -144,6 +144,13 @@ def test_pskc_with_a_password(path: Path, algorithm: str) -> None:
     assert "with a password; give it" in refused(path)
 
 
+def test_no_wrong_password_passes_by_chance(path: Path) -> None:
+    """One in 256 gives a padding that fits."""
+    encrypted_pskc(tokens(1), path, key=KEY)
+    for number in range(1500):
+        assert "another one" in refused(path, unlock=Unlock(key=number.to_bytes(16, "big")))
+
+
 def test_a_wrong_mac(path: Path) -> None:
     encrypted_pskc(tokens(2), path, key=KEY)
     text = path.read_text()
