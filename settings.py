@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     # Parties
     database_url: str | None = None
     """SQLAlchemy URL. Left out: SQLite at `<state>/tokens.db`."""
+    import_folder: Path | None = None
+    """Where `ImportTokens` looks for token makers' files; nothing outside it is read. Left out: `<state>/import`."""
     public_url: str | None = None
     """What links in emails begin with. Left out: the gateway on this machine."""
     ui_url: str | None = None
@@ -84,6 +86,10 @@ class Settings(BaseSettings):
     @property
     def url_of_database(self) -> str:
         return self.database_url or f"sqlite:///{(self.state / 'tokens.db').resolve()}"
+
+    @property
+    def folder_of_imports(self) -> Path:
+        return (self.import_folder or self.state / "import").resolve()
 
     @property
     def public_base(self) -> str:

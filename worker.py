@@ -18,6 +18,8 @@ from activities.carrier import Carrier
 from activities.departures import Departures
 from activities.directory import Directory
 from activities.enrollment import Enrollment
+from activities.import_folder import ImportFolder
+from activities.imports import Imports
 from activities.incidents import Incidents
 from activities.mail import Mail, Route
 from activities.party import Party
@@ -33,13 +35,14 @@ from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
 from workflows.deactivate_all import DeactivateAll
+from workflows.import_tokens import ImportTokens
 from workflows.process_queue import ProcessQueue
 from workflows.replace_token import ReplaceToken
 from workflows.return_by_mail import ReturnByMail
 from workflows.security_incident import SecurityIncident
 from workflows.token_journey import TokenJourney
 
-WORKFLOWS = [TokenJourney, ReplaceToken, ReturnByMail, SecurityIncident, DeactivateAll, ProcessQueue]
+WORKFLOWS = [TokenJourney, ReplaceToken, ReturnByMail, SecurityIncident, DeactivateAll, ProcessQueue, ImportTokens]
 
 SANDBOX = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
@@ -53,6 +56,9 @@ _AT_ONCE = 100
 _THREADS = 2 * _AT_ONCE
 _DRAIN = timedelta(seconds=15)
 """How long a worker that is told to end waits for the attempts in flight."""
+
+_HEARTBEATS = timedelta(seconds=3)
+"""How far apart they are at most: with one an activity hears that it is cancelled."""
 
 
 class Dependencies(ExitStack):
@@ -83,6 +89,7 @@ class Dependencies(ExitStack):
             Mail(self.sessions, seal, route(settings)),
             Enrollment(self.sessions, seal),
             Calendar(),
+            Imports(self.sessions, seal, ImportFolder(settings.folder_of_imports, seal)),
         )
 
     def activities(self, client: Client) -> list[Callable[..., Any]]:
@@ -130,6 +137,7 @@ def worker_for(
         workflows=WORKFLOWS,
         activities=dependencies.activities(client),
         activity_executor=threads,
+        max_heartbeat_throttle_interval=_HEARTBEATS,
         **{"workflow_runner": SANDBOX, "graceful_shutdown_timeout": _DRAIN, **options},
     )
 

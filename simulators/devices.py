@@ -1,4 +1,4 @@
-"""Stands in for the devices in people's hands: a one-button hard token of the sample data.
+"""Stands in for the devices in people's hands: a one-button hard token of the sample data, or of a batch made here.
 
 `HardDevice(serial, state).press()` is the passcode on its display. It needs no secrets file, as the seeds of the sample data
 are derived from the serial (`domain.samples.seed_of`). How often the button was pressed is kept in `state/devices/<serial>`.
@@ -9,25 +9,17 @@ from pathlib import Path
 
 from domain.passcodes import Device, current, step
 from domain.samples import HARD_TOKENS, seed_of
+from simulators import batch
 
 
 class HardDevice:
     """A hard token; how often its button was pressed is kept in `state`, as the device itself would.
 
-    Raises ValueError for a serial that is not of the sample data.
+    Raises ValueError for a serial that is neither of the sample data nor of a batch in `state`.
     """
 
     def __init__(self, serial: str, state: Path) -> None:
-        token = next((token for token in HARD_TOKENS if token.serial_number == serial), None)
-        if token is None:
-            raise ValueError(f"There is no sample token {serial}; `tokens show` names the serial of a journey.")
-        self._device = Device(
-            algorithm=token.algorithm,
-            seed=seed_of(serial),
-            digits=token.digits,
-            digest=token.digest,
-            period=token.period,
-        )
+        self._device = _of_samples(serial) or _of_batches(serial, state)
         self._file = state / "devices" / serial
 
     def press(self, times: int = 1, at: datetime | None = None) -> str:
@@ -49,3 +41,20 @@ class HardDevice:
         new = self._file.with_name(f".{self._file.name}.new")
         new.write_text(str(pressed))
         new.replace(self._file)
+
+
+def _of_samples(serial: str) -> Device | None:
+    for token in HARD_TOKENS:
+        if token.serial_number == serial:
+            return Device(token.algorithm, seed_of(serial), token.digits, token.digest, token.period)
+    return None
+
+
+def _of_batches(serial: str, state: Path) -> Device:
+    try:
+        made = batch.device(serial, state)
+    except ValueError:
+        made = None
+    if made is None:
+        raise ValueError(f"There is no sample token {serial}; `tokens show` names the serial of a journey.")
+    return made

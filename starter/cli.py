@@ -2,7 +2,7 @@
 
 import typer
 
-from starter.commands import endings, journeys, keys, queue, signing, soft_app, stock, system
+from starter.commands import endings, imports, journeys, keys, queue, signing, soft_app, stock, system
 
 app = typer.Typer(
     help="EPCS tokens: request, process, ship, activate, deactivate. Start with `tokens up` or `tokens demo`.\n\n"
@@ -18,6 +18,7 @@ app.add_typer(queue.app)
 app.add_typer(stock.app)
 app.add_typer(endings.app)
 app.add_typer(signing.app)
+app.add_typer(imports.app)
 app.add_typer(endings.incident, name="incident")
 app.add_typer(soft_app.simulate, name="simulate")
 app.add_typer(keys.app, name="keys")

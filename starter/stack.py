@@ -110,6 +110,7 @@ class Layout:
 
     def __init__(self, settings: Settings, state: Path, own_keys: dict[str, Any]) -> None:
         self._settings, self._state, self._keys = settings, state, own_keys
+        self._import_folder = (settings.import_folder or state / "import").resolve()
         asked = {
             "temporal": (settings.temporal_port, "Temporal", "TOKENS_TEMPORAL_PORT"),
             "ui": (settings.ui_port, "the Temporal UI", "TOKENS_UI_PORT"),
@@ -142,6 +143,7 @@ class Layout:
             "seal_keys": list(self._keys["seal_keys"]),
             "state": str(self._state),
             "mail": str(self._state / "mail"),
+            "import_folder": str(self._import_folder),
         }
 
     def temporal(self, binary: Path) -> Child:
@@ -217,6 +219,7 @@ class Layout:
             "TEMPORAL_CONFIG_FILE": os.devnull,
             "TOKENS_STATE": str(self._state),
             "TOKENS_DATABASE_URL": self._settings.url_of_database,
+            "TOKENS_IMPORT_FOLDER": str(self._import_folder),
             "TOKENS_PUBLIC_URL": self._settings.public_url or self._url("gateway"),
             "TOKENS_UI_URL": self._settings.ui_url or self._url("ui"),
             "TOKENS_UI_PORT": self._port("ui"),

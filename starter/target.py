@@ -41,6 +41,7 @@ def settings_of(state: Path, running: dict[str, Any]) -> Settings:
             "TEMPORAL_NAMESPACE": running["namespace"],
             "TOKENS_STATE": str(state),
             "TOKENS_DATABASE_URL": running["database_url"],
+            "TOKENS_IMPORT_FOLDER": running.get("import_folder", str(state / "import")),
             "TOKENS_PUBLIC_URL": running["gateway"],
             "TOKENS_UI_URL": running["ui"],
             "TOKENS_CARRIER_URL": running["carrier"],

@@ -98,6 +98,7 @@ class Stage:
             update={
                 "database_url": self.database_url,
                 "smtp_port": self.mailbox.port,
+                "import_folder": self.folder / "import",
                 **{f"{name}_url": url for name, url in self.theatre.urls().items()},
             }
         )

@@ -1,4 +1,5 @@
-"""Files as token makers and other systems write them, made anew for each test from sample seeds."""
+"""Files as token makers and other systems write them, made anew for each test from sample seeds. What `simulators.batch` writes is
+taken from there."""
 
 import base64
 import hashlib
@@ -17,7 +18,7 @@ PASSWORD = "correct horse battery staple"
 def tokens(number: int, batch: str = "T") -> list[Token]:
     """Ordinary HOTP tokens with seeds of 20 bytes."""
     return [
-        Token(place, f"{batch}{place:06d}", Device("HOTP", seed(f"{batch}{place:06d}")), counter=0)
+        Token(place, f"{batch}{place:06d}", Device("HOTP", seed(f"{batch}{place:06d}"), period=0))
         for place in range(1, number + 1)
     ]
 
@@ -28,15 +29,6 @@ def seed(serial: str) -> bytes:
 
 def base32(value: bytes) -> str:
     return base64.b32encode(value).decode()
-
-
-def oath_csv(made: Sequence[Token]) -> str:
-    """LinOTP's and privacyIDEA's five columns."""
-    return "".join(
-        f"{token.serial}, {token.device.seed.hex()}, {token.device.algorithm.lower()}, {token.device.digits}, "
-        f"{token.counter if token.device.algorithm == 'HOTP' else token.device.period}\n"
-        for token in made
-    )
 
 
 def entra_csv(made: Sequence[Token]) -> str:
@@ -56,27 +48,7 @@ def yubico_traditional(made: Sequence[Token]) -> str:
     )
 
 
-def yubico_long(made: Sequence[Token]) -> str:
-    return "".join(
-        f"{token.serial},,{token.counter},{token.device.seed.hex()},,2026-11-12T08:41:07,\n" for token in made
-    )
-
-
-def safenet_xml(made: Sequence[Token]) -> str:
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>\n<Tokens>\n'
-        + "".join(
-            f'<Token serial="{token.serial}"><CaseModel>5</CaseModel><Model>101</Model><ProductName>eTPass 6.10</ProductName>'
-            '<Applications><Application ConnectorID="{0}">'
-            f"<Seed>{token.device.seed.hex()}</Seed><MovingFactor>{token.counter}</MovingFactor>"
-            "</Application></Applications></Token>\n"
-            for token in made
-        )
-        + "</Tokens>\n"
-    )
-
-
-def pskc(
+def encrypted_pskc(
     made: Sequence[Token],
     path: Path,
     *,
@@ -84,7 +56,7 @@ def pskc(
     password: str | None = None,
     algorithm: str = "aes128-cbc",
 ) -> Path:
-    """RFC 6030, plain or encrypted."""
+    """RFC 6030, encrypted if told so; written by python-pskc."""
     container = PSKC()
     for token in made:
         container.add_key(

@@ -45,8 +45,10 @@ async def remote(
     retry_policy: RetryPolicy = UNTIL_DONE,
     within: timedelta | None = None,
     attempt: timedelta = ATTEMPT,
+    beats_within: timedelta | None = None,
 ) -> A:
-    """A step at an outside party. `within` bounds all its attempts together; without it they go on. Raises the activity's
+    """A step at an outside party. `within` bounds all its attempts together; without it they go on. `beats_within`: how long
+    an attempt that sends heartbeats may be silent. Raises the activity's
     own ApplicationError, or ActivityError when time ran out or the stage was cancelled.
 
     A cancelled stage waits for the attempt in flight: what it does at the party must be known before it is undone.
@@ -58,6 +60,7 @@ async def remote(
             start_to_close_timeout=attempt,
             schedule_to_close_timeout=within,
             retry_policy=retry_policy,
+            heartbeat_timeout=beats_within,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=summary,
         )

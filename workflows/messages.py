@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 from temporalio.api.common.v1 import Payload
 from temporalio.exceptions import ApplicationError
 
@@ -27,6 +28,19 @@ Identifier = Annotated[
 
 Reference = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 """The id of a journey. One that was started in the UI may have any."""
+
+
+def _plain_name(name: str) -> str:
+    if name.startswith(".") or set(name) & {"/", "\\"} or not name.isprintable():
+        raise PydanticCustomError(
+            "file_name", "must be the name of a file in the import folder, without folders before it"
+        )
+    return name
+
+
+FileName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_plain_name)
+]
 
 
 class Refused(ApplicationError):
@@ -257,6 +271,17 @@ class QueueOrder(Body):
     """Only continue-as-new sets this."""
 
     example: ClassVar[dict[str, Any]] = {"operator": "your name", "kind": "hard", "limit": 20}
+
+
+class ImportRequest(Body):
+    """Starts `ImportTokens`. Left out, the format is recognised; without `partial`, one bad row refuses the file."""
+
+    file: FileName
+    format: Literal["oath-csv", "yubico", "safenet-xml", "pskc"] | None = None
+    partial: bool = False
+    imported_by: Text
+
+    example: ClassVar[dict[str, Any]] = {"file": "H-2026-02.csv", "imported_by": "your name"}
 
 
 RETURN_BODIES: dict[str, type[Body]] = {"received": Received, "carrier_event": CarrierEvent}

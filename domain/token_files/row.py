@@ -96,9 +96,9 @@ def _token(line: int, given: Given) -> Token:
         raise Unfit("it has no serial number")
     if not _SERIAL.fullmatch(serial):
         raise Unfit("its serial number is not 1 to 64 letters, digits and . _ : @ -, beginning with a letter or digit")
-    algorithm = _algorithm(given.algorithm)
+    algorithm, digits_of_type = _algorithm(given.algorithm)
     seed = given.seed if isinstance(given.seed, bytes) else _decoded(given.seed, given.encoding)
-    if not seed or len(set(seed)) == 1:
+    if not seed or (len(seed) > 1 and len(set(seed)) == 1):
         raise Unfit("its seed is blank")
     if len(seed) > _LONGEST_SEED:
         raise Unfit(f"its seed is longer than {_LONGEST_SEED} bytes")
@@ -108,7 +108,7 @@ def _token(line: int, given: Given) -> Token:
         raise Unfit("its time interval is neither 30 nor 60 seconds")
     if counter > _HIGHEST_COUNTER:
         raise Unfit(f"its counter is over {_HIGHEST_COUNTER}")
-    digits = _number(given.digits, "number of digits", 6)
+    digits = _number(given.digits, "number of digits", digits_of_type)
     if digits not in (6, 8):
         raise Unfit("its passcodes have neither six nor eight digits")
     try:
@@ -118,14 +118,15 @@ def _token(line: int, given: Given) -> Token:
     return Token(line, serial, device, counter if algorithm == "HOTP" else 0, given.batch.strip()[:100] or None)
 
 
-def _algorithm(text: str) -> Algorithm:
-    match text.strip().lower().removeprefix("oath-").removeprefix("oath_"):
-        case "" | "hotp" | "event" | "hotp-6" | "hotp6":
-            return "HOTP"
-        case "totp" | "time" | "totp-6" | "totp6":
-            return "TOTP"
-        case _:
-            raise Unfit("its type is neither HOTP nor TOTP, and no other algorithm is supported")
+_TYPE = re.compile(r"(?:oath[-_ ]?)?(hotp|totp|event|time)(?:[-_ ]?([68]))?")
+
+
+def _algorithm(text: str) -> tuple[Algorithm, int]:
+    """With the number of digits that some write into the type (`HOTP-8`), or six."""
+    found = _TYPE.fullmatch(text.strip().lower() or "hotp")
+    if found is None:
+        raise Unfit("its type is neither HOTP nor TOTP, and no other algorithm is supported")
+    return "TOTP" if found[1] in ("totp", "time") else "HOTP", int(found[2] or 6)
 
 
 def _digest(text: str) -> Digest:

@@ -12,9 +12,9 @@ UNREADABLE = "\ufffd"
 """Stands where a byte can't be read; no row that has one is taken."""
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Each line that says something, with its number in the file; blank ones and comments (#) are left out. Raises
-    FileRefused for a line that no token file has."""
+def lines(path: Path, *, comments: bool = False) -> Iterator[tuple[int, str]]:
+    """Each line that says something, with its number in the file; blank ones are left out, and so are comments (#) unless
+    asked for. Raises FileRefused for a line that no token file has."""
     with path.open("rb") as file:
         encoding = "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     with path.open(encoding=encoding, errors="replace") as text:
@@ -25,7 +25,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
                 raise FileRefused(
                     f"Line {number} is longer than {_LONGEST} characters, which no token file's is; check the file."
                 )
-            if line.strip() and not line.lstrip().startswith("#"):
+            if line.strip() and (comments or not line.lstrip().startswith("#")):
                 yield number, line.rstrip("\r\n")
 
 

@@ -3,7 +3,8 @@ OTP, a static password and a challenge-response slot give no six-digit passcode.
 
 Traditional (18 columns, first the kind of event): event, time, slot, token identifier, private id, secret, two access codes,
 three flags, digits, moving factor, five flags. Yubico format (7 columns, first the serial number): serial, token identifier,
-moving factor, secret, access code, time, nothing.
+moving factor, secret, access code, time, nothing. In it a challenge-response slot is written as an OATH-HOTP token with counter 0
+is; no reader can tell the two apart.
 """
 
 import re
@@ -63,7 +64,9 @@ def _traditional(number: int, row: Sequence[str]) -> Row:
             "",
             "it has no token identifier to know the token by; log in Yubico format, which has the serial number",
         )
-    return row_of(number, Given(row[3], row[5], "hex", "hotp", digits=row[11].replace("0", ""), counter=row[12]))
+    return row_of(
+        number, Given(row[3], row[5], "hex", "hotp", digits="" if row[11] == "0" else row[11], counter=row[12])
+    )
 
 
 def _yubico(number: int, row: Sequence[str]) -> Row:

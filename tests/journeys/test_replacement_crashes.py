@@ -46,6 +46,7 @@ def environment(stage: Stage) -> dict[str, str]:
         "TEMPORAL_CONFIG_FILE": os.devnull,
         "TASK_QUEUE": stage.task_queue,
         "TOKENS_DATABASE_URL": settings.url_of_database,
+        "TOKENS_IMPORT_FOLDER": str(settings.folder_of_imports),
         "TOKENS_SMTP_PORT": str(settings.smtp_port),
         "TOKENS_VENDOR_URL": settings.vendor_url,
         "TOKENS_CARRIER_URL": settings.carrier_url,

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 from temporalio.worker import Replayer
 
 from connection import data_converter
@@ -55,6 +55,8 @@ async def test_every_history_replays(stage: Stage, settings: Settings) -> None:
     await stage.peer(return_id(returned.id))
     await stage.request("soft", "P-1003")
     assert (await (await stage.open("ProcessQueue", {"operator": "Dana"})).result())["processed"] >= 1
+    with pytest.raises(WorkflowFailureError):
+        await (await stage.open("ImportTokens", {"file": "nowhere.csv", "imported_by": "Ann"})).handle.result()
     replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter(settings), workflow_runner=SANDBOX)
     played = await histories(stage.client)
     assert {
