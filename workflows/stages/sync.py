@@ -34,9 +34,11 @@ async def sync(journey: "TokenJourney") -> None:
         if not await journey.until(lambda: asked.done() or told.done(), at=due, summary="synced within the hour?"):
             _tell_late(journey)
             await workflow.wait_condition(lambda: asked.done() or told.done())
-        first = told if told.done() else asked
-    finally:
-        await _leave(journey, [task for task in (asked, told) if not task.done()])
+    except asyncio.CancelledError:
+        await _leave(journey, asked, told)
+        raise
+    first = told if told.done() else asked
+    await _leave(journey, asked, told)
     first.result()
     now = journey.now()
     state.enter(Status.ACTIVE, now, "synced with Surescripts; the token can sign")
@@ -45,14 +47,15 @@ async def sync(journey: "TokenJourney") -> None:
     state.post("active", now, step="active", facts={"active_at": now})
 
 
-async def _leave(journey: "TokenJourney", tasks: list[asyncio.Task[None]]) -> None:
+async def _leave(journey: "TokenJourney", *tasks: asyncio.Task[None]) -> None:
     """Ends them. What is asked of the directory right now must be known before anything else is done there."""
-    if not tasks:
+    open_ = [task for task in tasks if not task.done()]
+    if not open_:
         return
     journey.leaving = True
-    for task in tasks:
+    for task in open_:
         task.cancel()
-    await workflow.wait(tasks)
+    await workflow.wait(open_)
     journey.leaving = journey.state.ended
 
 
