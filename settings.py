@@ -81,6 +81,14 @@ class Settings(BaseSettings):
     process_queue_every: Pace = None
     """How often `ProcessQueue` runs by itself: minutes, or cron in the carrier's time zone. Left out: never."""
 
+    # Webhooks
+    webhook_retention_days: Annotated[int, Field(ge=1)] = 30
+    """How long what came by webhook is remembered, and kept for a parcel that is not known yet."""
+    webhook_sweep_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How often it is looked whether somebody waits for a kept event by now."""
+    webhook_test_events: bool = False
+    """Whether events of a carrier's test mode move journeys, too."""
+
     policy: Policy = Policy()
 
     @property

@@ -35,6 +35,11 @@ class Directory:
                 "the directory has not synced yet", type="NotSyncedYet", category=ApplicationErrorCategory.BENIGN
             )
 
+    @activity.defn(name="directory.has_synced")
+    def has_synced(self, journey_id: str) -> bool:
+        """Whether the directory has synced by now; asked when it is said to have."""
+        return self._party.ask("GET", f"/v1/enrollments/{key_of(journey_id)}")["state"] == "synced"
+
     @activity.defn(name="directory.revoke")
     def revoke(self, journey_id: str) -> None:
         """The directory forgets the token."""

@@ -303,6 +303,38 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class WebhookEvent(Base):
+    """What a sender has told by webhook: remembered, so that a repeat is known, and kept until somebody waits for it. No names,
+    addresses or free texts; cut after `TOKENS_WEBHOOK_RETENTION_DAYS`."""
+
+    __tablename__ = "webhook_events"
+    __table_args__ = (
+        Index(
+            "webhook_events_waiting",
+            "next_try_at",
+            sqlite_where=text("passed_on_at is null"),
+            postgresql_where=text("passed_on_at is null"),
+        ),
+    )
+
+    event_key: Mapped[str] = mapped_column(primary_key=True)
+    """SHA-256 of sender, parcel or journey, status and time: an event is the same whatever envelope it comes in."""
+    sender: Mapped[str]
+    message: Mapped[str]
+    """The signal by which a journey is told."""
+    tracking_number: Mapped[str | None] = mapped_column(index=True)
+    journey_id: Mapped[str | None] = mapped_column(index=True)
+    """Where the sender names the journey itself: the vendor, Surescripts."""
+    status: Mapped[str]
+    detail: Mapped[str | None]
+    """The sender's code for the status, never its words."""
+    occurred_at: Mapped[datetime]
+    received_at: Mapped[datetime] = mapped_column(index=True)
+    passed_on_at: Mapped[datetime | None]
+    """When a journey was told; None: nobody waits for it yet."""
+    next_try_at: Mapped[datetime]
+
+
 class SoftEnrollment(Base):
     """What a prescriber has typed for a soft token, kept before Temporal hears of it: only its reference travels."""
 

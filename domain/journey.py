@@ -42,6 +42,8 @@ class Journey(Chronicle):
     in_possession: bool = False
     lost_in_transit: bool = False
     carrier_events: list[str] = []  # noqa: RUF012  # pydantic copies it
+    party_events: list[str] = []  # noqa: RUF012
+    """What vendor and directory have told, so that a repeat is known."""
 
     @property
     def ended(self) -> bool:

@@ -61,7 +61,12 @@ ACCEPTED_WHILE: dict[str, dict[Kind, frozenset[Status]]] = {
     "enroll_hard": {Kind.HARD: frozenset({Status.SHIPPED, Status.DELIVERED}), Kind.SOFT: frozenset()},
     "enroll_soft": {Kind.HARD: frozenset(), Kind.SOFT: frozenset({Status.PROCESSED})},
     "deactivate": dict.fromkeys(Kind, frozenset({Status.ACTIVE})),
+    "vendor_event": dict.fromkeys(Kind, (_BEFORE_ACTIVE - {Status.REQUESTED}) | {Status.ACTIVE}),
+    "directory_event": dict.fromkeys(Kind, frozenset({Status.SYNCING})),
 }
+
+_FROM_PARTIES = frozenset({"vendor_event", "directory_event"})
+"""Sent by machines only: accepted, and never offered to people as something to do."""
 
 _DOING = {
     "edit": "The request can't be edited",
@@ -72,6 +77,8 @@ _DOING = {
     "enroll_hard": "The hard token can't be enrolled",
     "enroll_soft": "The soft token can't be enrolled",
     "deactivate": "The token can't be deactivated",
+    "vendor_event": "The vendor's event changes nothing",
+    "directory_event": "The directory's event changes nothing",
 }
 
 _OFFERS = {
@@ -99,6 +106,11 @@ _BECAUSE = {
 def accepted(kind: Kind, status: Status) -> list[str]:
     """Names of the messages that are accepted now, in the order of the contract."""
     return [name for name, while_ in ACCEPTED_WHILE.items() if status in while_[kind]]
+
+
+def offered(kind: Kind, status: Status) -> list[str]:
+    """Those of the accepted messages that people may send."""
+    return [name for name in accepted(kind, status) if name not in _FROM_PARTIES]
 
 
 def refusal(message: str, kind: Kind, status: Status) -> str | None:

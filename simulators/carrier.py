@@ -5,38 +5,42 @@
     PUT  /v1/shipments/{key}/void   {}   -> {"state": "voided"}, also where there is no such label
     GET  /v1/shipments, /v1/voids   ?reference=   lists, oldest first
     GET  /labels/{tracking_number}  the label to print, as a page; "service": "return" makes it a prepaid one
-    POST /simulate/events           {"tracking_number", "status", "occurred_at", "detail"?}
+    POST /simulate/events           {"tracking_number", "status", "occurred_at", "detail"?, "sender"?}
 
 A label is bought once per key: 201 the first time, 200 with the same answer after that, 409 for another body. `label_url` is
 absolute, at the address by which the carrier was asked the first time. A refusal is `{"detail": one sentence}`. What was done
 is kept in DIR/carrier.db and outlives a `kill -9`. Switches for faults: see `simulators.faults`.
 
-Parcels never move by themselves. An event is posted at once to `--webhook-url`, signed: `X-Tokens-Signature` is `sha256=` and
-the HMAC-SHA256 in hex of `<X-Tokens-Timestamp>.<body>`, the time stamp in Unix seconds. Any tracking number will do, so that
-events of unknown parcels can be played. It is sent once: a lost one stays lost until somebody sends it again. The answer is
-202 with `{"webhook": status}`; 502 if the webhook did not take it, with null for the status if it could not be reached.
+Parcels never move by themselves. An event is posted at once to the webhook of `sender`: `plain`, or as `easypost` and `shippo`
+pass such events on, each in its own shape and signed by its own scheme (see `simulators.webhooks`). Any tracking number will
+do, so that events of unknown parcels can be played. It is sent once: a lost one stays lost until somebody sends it again. The
+answer is 202 with `{"webhook": status}`; 502 if the webhook did not take it, with null for the status if it could not be
+reached.
 """
 
-import hashlib
-import hmac
-import json
 import secrets
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from simulators import label
+from simulators import label, shapes, webhooks
 from simulators.answers import Refusal, Text, key_of, listing, once, party, read
 from simulators.faults import Faults
 from simulators.serving import arguments, run
 from simulators.store import Store
+from simulators.webhooks import Hook, hooks_of, post, with_webhooks
+
+_SENDERS = {
+    "plain": (shapes.plain, webhooks.plain),
+    "easypost": (shapes.easypost, webhooks.easypost),
+    "shippo": (shapes.shippo, webhooks.shippo),
+}
 
 
 class Shipment(BaseModel):
@@ -53,14 +57,21 @@ class Event(BaseModel):
     status: Literal["pre_transit", "in_transit", "out_for_delivery", "delivered", "failure", "returned"]
     occurred_at: Text
     detail: str | None = None
+    sender: Literal["plain", "easypost", "shippo"] = "plain"
 
 
 class Nothing(BaseModel):
     """`{}`."""
 
 
-def app(state: Path, webhook_url: str | None = None, webhook_secret: str = "") -> Starlette:
-    """The server; what it has done is kept in `state`."""
+def app(
+    state: Path, webhook_url: str | None = None, webhook_secret: str = "", hooks: Mapping[str, Hook] | None = None
+) -> Starlette:
+    """The server; what it has done is kept in `state`. `hooks`: where webhooks go, by sender; the plain ones may be given by
+    `webhook_url` as well."""
+    hooks = dict(hooks or {})
+    if webhook_url is not None:
+        hooks["plain"] = Hook(webhook_url, webhook_secret)
     store = Store(state / "carrier.db")
 
     async def ship(request: Request) -> Response:
@@ -92,17 +103,13 @@ def app(state: Path, webhook_url: str | None = None, webhook_secret: str = "") -
 
     async def event(request: Request) -> Response:
         body = await read(request, Event)
-        if webhook_url is None:
-            raise Refusal("No webhook is set; start the carrier with --webhook-url.", 409)
-        content = json.dumps(body).encode()
-        try:
-            # Not by way of a proxy that the environment names: the webhook is on this machine.
-            async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-                answer = await client.post(webhook_url, content=content, headers=signature(content, webhook_secret))
-        except httpx.HTTPError as fault:
-            reason = f"The webhook could not be reached ({type(fault).__name__}); the event is lost, send it again."
-            return JSONResponse({"webhook": None, "detail": reason}, 502)
-        return JSONResponse({"webhook": answer.status_code}, 202 if answer.is_success else 502)
+        sender = body.pop("sender", "plain")
+        shape, sign = _SENDERS[sender]
+        number = body["tracking_number"]
+        told = shape(body, store.get("last_statuses", number))
+        answer = await post(hooks.get(sender), sign, told)
+        store.put("last_statuses", number, number, body["status"])
+        return answer
 
     return party(
         store,
@@ -120,14 +127,8 @@ def app(state: Path, webhook_url: str | None = None, webhook_secret: str = "") -
 
 
 def signature(content: bytes, secret: str) -> dict[str, str]:
-    """The headers of a signed webhook, stamped now."""
-    stamp = str(int(time.time()))
-    digest = hmac.new(secret.encode(), stamp.encode() + b"." + content, hashlib.sha256).hexdigest()
-    return {
-        "Content-Type": "application/json",
-        "X-Tokens-Timestamp": stamp,
-        "X-Tokens-Signature": f"sha256={digest}",
-    }
+    """The headers of a signed plain webhook, stamped now."""
+    return {"Content-Type": "application/json", **webhooks.plain(Hook("", secret), content)}
 
 
 def check_digit(digits: str) -> str:
@@ -150,8 +151,8 @@ def _claimed(store: Store, reference: str) -> str:
 
 
 def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--webhook-url", help="where events are posted; left out: they are refused")
+    parser = with_webhooks(arguments(__doc__))
+    parser.add_argument("--webhook-url", help="where plain events are posted; without any webhook they are refused")
     secrets_ = parser.add_mutually_exclusive_group()
     secrets_.add_argument(
         "--webhook-secret", default="", help="everybody on this machine can read it in the process list"
@@ -159,7 +160,7 @@ def main() -> None:
     secrets_.add_argument("--webhook-secret-file", type=Path, help="a file that holds it")
     given = parser.parse_args()
     secret = given.webhook_secret_file.read_text().strip() if given.webhook_secret_file else given.webhook_secret
-    run(app(given.state, given.webhook_url, secret), given.host, given.port)
+    run(app(given.state, given.webhook_url, secret, hooks_of(given.webhooks_file)), given.host, given.port)
 
 
 if __name__ == "__main__":

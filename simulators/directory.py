@@ -5,16 +5,19 @@
     DELETE /v1/enrollments/{key}   -> {"state": "revoked"}, also for an unknown key
     GET    /v1/enrollments, /v1/revocations   ?reference=   lists, oldest first
     PUT    /simulate/settings      {"polls_until_synced": how many GETs it takes, or null: never by itself}
-    PUT    /simulate/synced/{key}  synced from now on
+    PUT    /simulate/synced/{key}  synced from now on, and told so by webhook
+    PUT    /simulate/rejected/{key}   told by webhook to be rejected; it stays as it is
 
 It goes by how often it is asked, not by a clock: the third GET says "synced" unless the settings say otherwise. A key that
-was revoked stays so, even if its enrolment arrives late.
+was revoked stays so, even if its enrolment arrives late. Only who did not ask is told by webhook (see `simulators.webhooks`;
+without one nobody is): `{"event", "reference", "occurred_at"}`.
 
 An enrolment is taken once per key: 201 the first time, 200 with the same answer after that, 409 for another body. A refusal
 is `{"detail": one sentence}`. What was done is kept in DIR/directory.db and outlives a `kill -9`. Switches for faults: see
 `simulators.faults`.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,10 +27,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from simulators import webhooks
 from simulators.answers import Refusal, Text, key_of, listing, once, party, read
 from simulators.faults import Faults
 from simulators.serving import arguments, run
 from simulators.store import Store
+from simulators.webhooks import Hook, hooks_of, post, with_webhooks
 
 _POLLS = 3
 
@@ -42,8 +47,8 @@ class Polling(BaseModel):
     polls_until_synced: Annotated[int, Field(strict=True, ge=1)] | None
 
 
-def app(state: Path) -> Starlette:
-    """The server; what it has done is kept in `state`."""
+def app(state: Path, hook: Hook | None = None) -> Starlette:
+    """The server; what it has done is kept in `state`. `hook`: where its webhooks go."""
     store = Store(state / "directory.db")
 
     def known(key: str) -> str:
@@ -83,7 +88,17 @@ def app(state: Path) -> Starlette:
     async def sync(request: Request) -> Response:
         key = known(key_of(request))
         store.put("synced", key, reference(key), {"state": "synced"})
+        await tell(key, "synced")
         return JSONResponse({"state": "synced"})
+
+    async def reject(request: Request) -> Response:
+        await tell(known(key_of(request)), "rejected")
+        return JSONResponse({"state": "pending"})
+
+    async def tell(key: str, what: str) -> None:
+        if hook is not None:
+            at = datetime.now(UTC).isoformat()
+            await post(hook, webhooks.plain, {"event": what, "reference": reference(key), "occurred_at": at})
 
     return party(
         store,
@@ -97,10 +112,11 @@ def app(state: Path) -> Starlette:
             Route("/v1/revocations", listing(store, "revocations")),
             Route("/simulate/settings", settle, methods=["PUT"]),
             Route("/simulate/synced/{key:path}", sync, methods=["PUT"]),
+            Route("/simulate/rejected/{key:path}", reject, methods=["PUT"]),
         ],
     )
 
 
 if __name__ == "__main__":
-    given = arguments(__doc__).parse_args()
-    run(app(given.state), given.host, given.port)
+    given = with_webhooks(arguments(__doc__)).parse_args()
+    run(app(given.state, hooks_of(given.webhooks_file).get("surescripts")), given.host, given.port)

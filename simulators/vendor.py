@@ -4,6 +4,7 @@
                                   -> {"provisioning_id", "state": "provisioned", "serial_number"?}
     PUT /v1/revocations/{key}     {"reference", "serial_number"?}   -> {"state": "revoked"}
     GET /v1/provisionings, /v1/revocations   ?reference=   lists, oldest first
+    POST /simulate/events   {"event": "provisioned" | "activation_email_bounced" | "revoked", "reference", "occurred_at"}
 
 Every PUT is done once per key: 201 the first time, 200 with the same answer after that, 409 for another body. A hard token
 needs its serial number. A refusal is `{"detail": one sentence}`. What was done is kept in DIR/vendor.db and outlives a
@@ -20,10 +21,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulators import webhooks
 from simulators.answers import Refusal, Text, listing, once, party, read
 from simulators.faults import Faults
 from simulators.serving import arguments, run
 from simulators.store import Store
+from simulators.webhooks import Hook, hooks_of, post, with_webhooks
 
 
 class Provisioning(BaseModel):
@@ -37,8 +40,14 @@ class Revocation(BaseModel):
     serial_number: Text | None = None
 
 
-def app(state: Path) -> Starlette:
-    """The server; what it has done is kept in `state`."""
+class Event(BaseModel):
+    event: Literal["provisioned", "activation_email_bounced", "revoked"]
+    reference: Text
+    occurred_at: Text
+
+
+def app(state: Path, hook: Hook | None = None) -> Starlette:
+    """The server; what it has done is kept in `state`. `hook`: where its webhooks go."""
     store = Store(state / "vendor.db")
 
     async def provision(request: Request) -> Response:
@@ -54,6 +63,9 @@ def app(state: Path) -> Starlette:
     async def revoke(request: Request) -> Response:
         return once(store, "revocations", request, await read(request, Revocation), {"state": "revoked"})
 
+    async def event(request: Request) -> Response:
+        return await post(hook, webhooks.plain, await read(request, Event))
+
     return party(
         store,
         Faults(),
@@ -63,10 +75,11 @@ def app(state: Path) -> Starlette:
             Route("/v1/revocations/{key:path}", revoke, methods=["PUT"]),
             Route("/v1/provisionings", listing(store, "provisionings")),
             Route("/v1/revocations", listing(store, "revocations")),
+            Route("/simulate/events", event, methods=["POST"]),
         ],
     )
 
 
 if __name__ == "__main__":
-    given = arguments(__doc__).parse_args()
-    run(app(given.state), given.host, given.port)
+    given = with_webhooks(arguments(__doc__)).parse_args()
+    run(app(given.state, hooks_of(given.webhooks_file).get("vendor")), given.host, given.port)

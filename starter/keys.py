@@ -1,6 +1,8 @@
 """The embedded stack's own secrets: made at its first start, kept in `<state>/keys.json`, readable to its owner only."""
 
 import contextlib
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -8,6 +10,9 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+SENDERS = ("plain", "easypost", "shippo", "vendor", "surescripts")
+"""Who sends webhooks, each with a secret of its own."""
 
 
 class KeysUnreadable(Exception):
@@ -23,11 +28,16 @@ def load_or_create(state: Path) -> dict[str, Any]:
     try:
         keys = json.loads(path.read_text())
         environment(keys)
+        completed = {sender: _derived(keys["pin_pepper"], sender) for sender in SENDERS} | keys["webhook_secrets"]
     except (OSError, ValueError, KeyError, TypeError):
         raise KeysUnreadable(
             f"{path} can't be read as the stack's keys; restore it from a backup, or choose another TOKENS_STATE"
             " (without its keys nothing in this one can be decrypted)."
         ) from None
+    if completed != keys["webhook_secrets"]:
+        keys["webhook_secrets"] = completed
+        with _written(path, keys) as temporary:
+            temporary.replace(path)
     return keys
 
 
@@ -58,13 +68,19 @@ def environment(keys: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def _derived(root: str, sender: str) -> str:
+    """The secret of a sender that the file, written by an older version, lacks. Worked out, not drawn: two processes that
+    complete the file at once write the same."""
+    return hmac.new(bytes.fromhex(root), f"webhook secret of {sender}".encode(), hashlib.sha256).hexdigest()
+
+
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = {
         "payload_keys": {"k1": secrets.token_hex(32)},
         "seal_keys": {"k1": secrets.token_hex(32)},
         "pin_pepper": secrets.token_hex(32),
-        "webhook_secrets": {"plain": secrets.token_hex(32)},
+        "webhook_secrets": {sender: secrets.token_hex(32) for sender in SENDERS},
     }
     # A link, not a rename: the second to come must not replace keys that are in use already.
     with _written(path, made) as temporary, contextlib.suppress(FileExistsError):

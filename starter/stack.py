@@ -160,13 +160,13 @@ class Layout:
         )
 
     def parties(self) -> list[Child]:
-        """The outside parties. They are given no keys; the carrier's secret goes by a file, as everybody sees commands."""
-        secret = self._state / "webhook-secret"
-        secret.unlink(missing_ok=True)
-        with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(self._keys["webhook_secrets"]["plain"])
-        webhook = ["--webhook-url", f"{self._url('gateway')}/v1/webhooks/carrier/plain"]
-        webhook += ["--webhook-secret-file", str(secret)]
+        """The outside parties. They are given no keys but the secrets of their own webhooks, by a file, as everybody sees
+        commands."""
+        webhooks = {
+            "vendor": ["vendor"],
+            "carrier": ["carrier/plain", "carrier/easypost", "carrier/shippo"],
+            "directory": ["surescripts"],
+        }
         simulators = self._state / "simulators"
         mail = ["--port", self._port("smtp"), "--maildir", str(self._state / "mail")]
         mail += ["--control-port", self._port("mail_control")]
@@ -175,11 +175,16 @@ class Layout:
                 _python(
                     name,
                     self.wanted[name].who,
-                    [f"simulators.{name}", "--port", self._port(name), "--state", str(simulators / name), *more],
+                    [
+                        f"simulators.{name}",
+                        *("--port", self._port(name)),
+                        *("--state", str(simulators / name)),
+                        *("--webhooks-file", str(self._webhooks(name, paths))),
+                    ],
                     _clean(),
                     self.wanted[name],
                 )
-                for name, more in (("vendor", []), ("carrier", webhook), ("directory", []))
+                for name, paths in webhooks.items()
             ),
             _python(
                 "mail",
@@ -190,6 +195,17 @@ class Layout:
                 self.wanted["mail_control"],
             ),
         ]
+
+    def _webhooks(self, party: str, paths: list[str]) -> Path:
+        """The file, readable to its owner only, that tells a party where its webhooks go and how they are signed."""
+        base, secrets = f"{self._url('gateway')}/v1/webhooks", self._keys["webhook_secrets"]
+        senders = {path.rpartition("/")[2]: path for path in paths}
+        hooks = {sender: {"url": f"{base}/{path}", "secret": secrets[sender]} for sender, path in senders.items()}
+        file = self._state / f"webhooks-{party}.json"
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            json.dump(hooks, opened)
+        return file
 
     def own(self) -> list[Child]:
         """Gateway and worker, which need Temporal and the database."""
@@ -224,6 +240,7 @@ class Layout:
             "TOKENS_UI_URL": self._settings.ui_url or self._url("ui"),
             "TOKENS_UI_PORT": self._port("ui"),
             **{f"TOKENS_{name.upper()}_URL": self._url(name) for name in ("vendor", "carrier", "directory")},
+            "TOKENS_WEBHOOK_TEST_EVENTS": "true",  # here all carriers are simulated
             "TOKENS_SMTP_HOST": HOST,
             "TOKENS_SMTP_PORT": self._port("smtp"),
         }

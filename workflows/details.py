@@ -10,7 +10,7 @@ from domain.journey import Journey
 from domain.peers import incident_id, return_id
 from domain.reasons import LOSS
 from domain.returning import Return, ReturnStatus
-from domain.status import Kind, Status, accepted
+from domain.status import Kind, Status, offered
 from workflows.messages import DESCRIPTIONS, INCIDENT_BODIES, example, return_example
 
 _WAITING_FOR = {
@@ -47,7 +47,7 @@ def details(journey: Journey) -> str:
         "Asked back by mail": return_id(journey.journey_id) if journey.comes_back else None,
         "Security incident": incident_id(journey.journey_id) if journey.reason in LOSS else None,
     }
-    names = accepted(journey.kind, journey.status)
+    names = offered(journey.kind, journey.status)
     return _page(journey, parts, facts, {name: example(name, journey) for name in names})
 
 

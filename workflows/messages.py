@@ -109,6 +109,20 @@ class CarrierEvent(Body):
     }
 
 
+class VendorEvent(Body):
+    event: Literal["provisioned", "activation_email_bounced", "revoked"]
+    occurred_at: AwareDatetime
+
+    example: ClassVar[dict[str, Any]] = {"event": "activation_email_bounced", "occurred_at": "2026-11-24T15:04:00Z"}
+
+
+class DirectoryEvent(Body):
+    event: Literal["synced", "rejected"]
+    occurred_at: AwareDatetime
+
+    example: ClassVar[dict[str, Any]] = {"event": "synced", "occurred_at": "2026-11-24T15:04:00Z"}
+
+
 class EnrollHard(Body):
     serial_number: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     passcode: Annotated[str, StringConstraints(min_length=1, max_length=16)] = Field(repr=False)
@@ -299,6 +313,8 @@ BODIES: dict[str, type[Body]] = {
     "enroll_hard": EnrollHard,
     "enroll_soft": EnrollSoft,
     "deactivate": Deactivate,
+    "vendor_event": VendorEvent,
+    "directory_event": DirectoryEvent,
 }
 """The messages of `TokenJourney` and what each takes."""
 
@@ -311,6 +327,8 @@ DESCRIPTIONS: dict[str, str] = {
     "enroll_hard": "Enrol a hard token by its serial number and a passcode",
     "enroll_soft": "Enrol a soft token by its name; the PIN was stored before and is named by its reference",
     "deactivate": "Deactivate an active token; a hard one needs a reason",
+    "vendor_event": "What the vendor says of the token or of its email; it moves nothing, but may need a person",
+    "directory_event": "Surescripts has news of the token: the directory is asked at once",
     "received": "The mail room has the token: serial number and condition close the return",
     "close": "The loss has been reported: who says so closes the incident",
 }

@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from activities.mail import MailReport
 from activities.records import Admission, Records, Writing
 from domain.journey import Journey
-from domain.status import Kind, Status, accepted, refusal
+from domain.status import Kind, Status, offered, refusal
 from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.details import details
@@ -178,5 +178,5 @@ class TokenJourney(TokenMessages):
         state = self.state
         return Snapshot(
             **state.model_dump(include=set(Snapshot.model_fields) - {"next"}),
-            next=[Next(message=name, example=example(name, state)) for name in accepted(state.kind, state.status)],
+            next=[Next(message=name, example=example(name, state)) for name in offered(state.kind, state.status)],
         )

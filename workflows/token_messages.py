@@ -6,6 +6,7 @@ is kept with its reason.
 """
 
 import asyncio
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +28,7 @@ from workflows.messages import (
     Cancel,
     CarrierEvent,
     Deactivate,
+    DirectoryEvent,
     Edit,
     EnrollHard,
     EnrollSoft,
@@ -34,6 +36,7 @@ from workflows.messages import (
     Process,
     Refused,
     Resend,
+    VendorEvent,
     read,
 )
 from workflows.recorded import RecordedWorkflow
@@ -41,12 +44,16 @@ from workflows.stages import promises
 
 ACTIVATION_EMAIL_WITHIN = timedelta(hours=1)
 OUT_OF_STOCK = "no hard token is in stock"
+BOUNCED = "the activation email came back, says the vendor"
+_CODE = re.compile(r"[a-z][a-z_]{0,59}")
 
 
 class TokenMessages(RecordedWorkflow[Journey]):
     """The handlers. `TokenJourney` sets up what they lean on."""
 
     one_at_a_time: asyncio.Lock
+    directory_has_news = False
+    """Surescripts has told of a sync: the directory is to be asked at once."""
 
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
@@ -170,9 +177,40 @@ class TokenMessages(RecordedWorkflow[Journey]):
                 state.keep(promises.DELIVERED, delivered)
             case "failure" | "returned":
                 what = "could not be delivered" if event.status == "failure" else "is coming back to the sender"
-                self.alarm(f"the carrier says that the parcel {what}", about="parcel")
+                # A code such as `package_lost` says what to do; free text may name people.
+                said = event.detail or ""
+                why = f" ({said.replace('_', ' ')})" if _CODE.fullmatch(said) else ""
+                self.alarm(f"the carrier says that the parcel {what}{why}", about="parcel")
             case _:
                 state.note(now, f"carrier: {event.status.replace('_', ' ')}", by="carrier", message="carrier_event")
+
+    async def on_vendor_event(self, event: VendorEvent) -> None:
+        self._first_time("vendor", event)
+        match event.event:
+            case "provisioned":
+                self.state.note(self.now(), "vendor: provisioned", by="vendor", message="vendor_event")
+            case "activation_email_bounced":
+                self.alarm(BOUNCED, about="activation email")
+            case "revoked":
+                # The journey's own end is what ends a token; a vendor that is ahead of it has made a mistake, or knows more.
+                self.alarm("the vendor says that it has revoked the token, which nobody here asked for", about="vendor")
+
+    async def on_directory_event(self, event: DirectoryEvent) -> None:
+        self._first_time("directory", event)
+        if event.event == "rejected":
+            self.alarm("Surescripts says that it has rejected the token", about="sync")
+            return
+        self.state.note(
+            self.now(), "Surescripts says that it has synced; it is asked", by="Surescripts", message="directory_event"
+        )
+        self.directory_has_news = True
+
+    def _first_time(self, party: str, event: VendorEvent | DirectoryEvent) -> None:
+        """Raises Refused for an event that has been taken before."""
+        key = f"{party} {event.event} {event.occurred_at.isoformat()}"
+        if key in self.state.party_events:
+            raise Refused(f"The {party}'s event changes nothing: it has been taken before; send each event once.")
+        self.state.party_events = [*self.state.party_events[-49:], key]
 
     async def on_enroll_hard(self, enrolment: EnrollHard) -> None:
         async with self.one_at_a_time:
@@ -209,6 +247,10 @@ class TokenMessages(RecordedWorkflow[Journey]):
         if state.kind is Kind.SOFT or state.status is Status.DELIVERED:
             valid_until = now + timedelta(days=state.policy.link_validity_days)
         state.note(now, "a fresh activation link is sent; older ones end", by=resend.by, message="resend_activation")
+        if self.since_0_2:
+            self.settle("what came back is sent again", "activation email")
+        if state.needs_attention == BOUNCED:
+            state.settle(now, "the activation email is sent again")
         state.post(
             "vendor_activation_hard" if state.kind is Kind.HARD else "vendor_download_soft",
             now,
@@ -307,6 +349,14 @@ class TokenMessages(RecordedWorkflow[Journey]):
     @workflow.signal(name="carrier_event", description=DESCRIPTIONS["carrier_event"])
     async def carrier_event_signal(self, *bodies: Any) -> None:
         await self.take("carrier_event", bodies)
+
+    @workflow.signal(name="vendor_event", description=DESCRIPTIONS["vendor_event"])
+    async def vendor_event_signal(self, *bodies: Any) -> None:
+        await self.take("vendor_event", bodies)
+
+    @workflow.signal(name="directory_event", description=DESCRIPTIONS["directory_event"])
+    async def directory_event_signal(self, *bodies: Any) -> None:
+        await self.take("directory_event", bodies)
 
     @workflow.update(name="enroll_hard", description=DESCRIPTIONS["enroll_hard"])
     async def enroll_hard(self, *bodies: Any) -> Outcome:

@@ -369,6 +369,7 @@ async def press(
 async def parcel(
     journey_id: Journey,
     status: Annotated[str, typer.Argument(help="Such as in_transit, delivered, failure or returned.")],
+    sender: Annotated[str, typer.Option(help="Who passes it on: plain, easypost or shippo.")] = "plain",
 ) -> None:
     """Have the carrier report on a journey's parcel, or on a return's, at that journey's present."""
     settings = target.settings_in_use()
@@ -378,7 +379,7 @@ async def parcel(
         if number is None:
             raise Refusal(f"{journey_id} has no parcel yet; wait until it has been processed and its label bought.")
         at = await Clock(client, handle).now()
-    event = {"tracking_number": number, "status": status, "occurred_at": at.isoformat()}
+    event = {"tracking_number": number, "status": status, "occurred_at": at.isoformat(), "sender": sender}
     try:
         async with httpx.AsyncClient(timeout=10) as http:
             answer = await http.post(f"{settings.carrier_url}/simulate/events", json=event)

@@ -10,9 +10,11 @@ from temporalio.client import Client
 
 from connection import connect
 from settings import Settings
-from starter.gateway import carrier_webhook, health
+from starter.gateway import health
 from starter.gateway.codec import codec_app
 from starter.gateway.parts import Gateway
+from starter.gateway.webhooks.router import router as webhooks
+from starter.gateway.webhooks.sweep import sweeping
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -25,7 +27,8 @@ def app(settings: Settings, client: Client | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
         gateway.open(client or await connect(settings, lazy=True))
-        yield
+        async with sweeping(gateway):
+            yield
         gateway.close()
 
     application = FastAPI(
@@ -40,5 +43,5 @@ def app(settings: Settings, client: Client | None = None) -> FastAPI:
     application.mount("/codec", codec_app(settings))
     application.mount("/static", StaticFiles(directory=_STATIC))
     application.include_router(health.router(gateway))
-    application.include_router(carrier_webhook.router(gateway))
+    application.include_router(webhooks(gateway))
     return application

@@ -40,6 +40,10 @@ async def body_of(name: str, journey: Play) -> dict[str, Any]:
                 "status": "in_transit",
                 "occurred_at": (await journey.now()).isoformat(),
             }
+        case "vendor_event":
+            return {"event": "provisioned", "occurred_at": (await journey.now()).isoformat()}
+        case "directory_event":
+            return {"event": "synced", "occurred_at": (await journey.now()).isoformat()}
         case "enroll_hard":
             serial = snapshot["serial_number"]
             if snapshot["kind"] == "hard" and serial:
@@ -55,6 +59,7 @@ async def body_of(name: str, journey: Play) -> dict[str, Any]:
 
 
 MESSAGES = list(ACCEPTED_WHILE)
+SIGNALS_ONLY = ("carrier_event", "vendor_event", "directory_event")
 
 
 async def begin(stage: Stage, kind: str, status: str, prescriber_id: str = "P-1001") -> Play:
@@ -69,7 +74,7 @@ async def begin(stage: Stage, kind: str, status: str, prescriber_id: str = "P-10
 @pytest.mark.parametrize(("kind", "status"), STATUSES)
 async def test_update_is_accepted_or_refused_as_the_table_says(stage: Stage, kind: str, status: str) -> None:
     for name in MESSAGES:
-        if name == "carrier_event":
+        if name in SIGNALS_ONLY:
             continue
         if name in ("cancel", "deactivate", "process", "enroll_hard", "enroll_soft"):
             continue  # those that move on are played below, each on a journey of its own

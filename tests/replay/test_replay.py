@@ -100,6 +100,23 @@ async def test_synced_late(stage: Stage, replayer: Replayer) -> None:
     await replays(replayer, journey)
 
 
+async def test_told_by_vendor_and_directory(stage: Stage, replayer: Replayer) -> None:
+    journey = await stage.request("soft")
+    await journey.reach("Syncing")
+    at = (await journey.now()).isoformat()
+    await journey.signal("vendor_event", {"event": "activation_email_bounced", "occurred_at": at})
+    await journey.signal("directory_event", {"event": "rejected", "occurred_at": at})
+    await journey.signal("directory_event", {"event": "synced", "occurred_at": at})
+    await journey.wait(seconds=30)
+    await replays(replayer, journey)
+    stage.http.put(f"{stage.theatre.directory.url}/simulate/synced/{journey.id}").raise_for_status()
+    later = (await journey.now()).isoformat()
+    await journey.signal("directory_event", {"event": "synced", "occurred_at": later})
+    await journey.wait(seconds=5)
+    assert (await journey.status())["status"] == "Active"
+    await replays(replayer, journey)
+
+
 async def test_parties_down_refusing_and_back(stage: Stage, replayer: Replayer) -> None:
     stage.fault("vendor", kind="refuse", times=1)
     stage.fault("carrier", kind="error")

@@ -18,13 +18,31 @@ def test_they_are_made_once_for_the_owner_only(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["keys.json"]
     for kind in ("payload_keys", "seal_keys"):
         assert len(bytes.fromhex(made[kind]["k1"])) == 32
+    assert list(made["webhook_secrets"]) == ["plain", "easypost", "shippo", "vendor", "surescripts"]
     secrets = [
         made["payload_keys"]["k1"],
         made["seal_keys"]["k1"],
         made["pin_pepper"],
-        made["webhook_secrets"]["plain"],
+        *made["webhook_secrets"].values(),
     ]
-    assert len(set(secrets)) == 4
+    assert len(set(secrets)) == 8
+
+
+def test_those_of_an_older_version_are_completed(tmp_path: Path) -> None:
+    older = keys.load_or_create(tmp_path)
+    older["webhook_secrets"] = {"plain": older["webhook_secrets"]["plain"]}
+    (tmp_path / "keys.json").write_text(json.dumps(older))
+    with ThreadPoolExecutor(8) as threads:
+        completed = list(threads.map(keys.load_or_create, [tmp_path] * 8))
+    assert all(one == completed[0] for one in completed)
+    assert json.loads((tmp_path / "keys.json").read_text()) == completed[0]
+    assert stat.S_IMODE((tmp_path / "keys.json").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+    assert {**completed[0], "webhook_secrets": older["webhook_secrets"]} == older
+    secrets = completed[0]["webhook_secrets"]
+    assert secrets["plain"] == older["webhook_secrets"]["plain"]
+    assert len(set(secrets.values())) == 5
+    assert all(len(bytes.fromhex(secret)) == 32 for secret in secrets.values())
 
 
 def test_all_who_come_at_once_get_the_same(tmp_path: Path) -> None:

@@ -385,7 +385,13 @@ def test_every_part_is_told_the_others_addresses_and_no_secret_stands_in_a_comma
     secrets = [*own_keys["payload_keys"].values(), *own_keys["webhook_secrets"].values(), own_keys["pin_pepper"]]
     assert not any(secret in part for one in children.values() for part in one.command for secret in secrets)
     assert not any(name in children["vendor"].environment for name in keys.environment(own_keys))
-    assert stat.S_IMODE((tmp_path / "webhook-secret").stat().st_mode) == 0o600
+    for party in ("vendor", "carrier", "directory"):
+        hooks = tmp_path / f"webhooks-{party}.json"
+        assert stat.S_IMODE(hooks.stat().st_mode) == 0o600
+        assert str(hooks) in children[party].command
+        given = json.loads(hooks.read_text())
+        assert all(own_keys["webhook_secrets"][sender] == hook["secret"] for sender, hook in given.items())
+        assert all(hook["url"].startswith(f"{info['gateway']}/v1/webhooks/") for hook in given.values())
 
 
 async def test_a_taken_temporal_port_is_told_before_anything_starts(tmp_path: Path, foreign_port: int) -> None:

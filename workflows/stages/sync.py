@@ -15,6 +15,9 @@ from workflows.stages import promises
 if TYPE_CHECKING:
     from workflows.token_journey import TokenJourney
 
+_WORTH_ASKING = timedelta(minutes=1)
+"""After that the next question of the polling has been asked."""
+
 LATE = "not synced with Surescripts within {minutes} minutes"
 
 
@@ -24,17 +27,19 @@ async def sync(journey: "TokenJourney") -> None:
     assert state.enrolled_at
     due = state.enrolled_at + timedelta(minutes=state.policy.sync_promise_minutes)
     state.promise(promises.ACTIVE, due)
-    # A task of its own, so that the hour runs out on time even while the directory is down.
-    synced = asyncio.create_task(_synced(journey, due))
+    # Tasks of their own, so that the hour runs out on time even while the directory is down.
+    asked = asyncio.create_task(_asked(journey, due))
+    told = asyncio.create_task(_told(journey))
     try:
-        if not await journey.until(synced.done, at=due, summary="synced within the hour?"):
+        if not await journey.until(lambda: asked.done() or told.done(), at=due, summary="synced within the hour?"):
             _tell_late(journey)
-        await synced
+            await workflow.wait_condition(lambda: asked.done() or told.done())
     except asyncio.CancelledError:
-        # What is asked of the directory right now must be known before the retiring stage undoes it.
-        synced.cancel()
-        await workflow.wait([synced])
+        await _leave(journey, asked, told)
         raise
+    first = told if told.done() else asked
+    await _leave(journey, asked, told)
+    first.result()
     now = journey.now()
     state.enter(Status.ACTIVE, now, "synced with Surescripts; the token can sign")
     state.keep(promises.ACTIVE, now)
@@ -42,7 +47,40 @@ async def sync(journey: "TokenJourney") -> None:
     state.post("active", now, step="active", facts={"active_at": now})
 
 
-async def _synced(journey: "TokenJourney", due: datetime) -> None:
+async def _leave(journey: "TokenJourney", *tasks: asyncio.Task[None]) -> None:
+    """Ends them. What is asked of the directory right now must be known before anything else is done there."""
+    open_ = [task for task in tasks if not task.done()]
+    if not open_:
+        return
+    journey.leaving = True
+    for task in open_:
+        task.cancel()
+    await workflow.wait(open_)
+    journey.leaving = journey.state.ended
+
+
+async def _told(journey: "TokenJourney") -> None:
+    """Returns when the directory, asked because it was said to have synced, says so itself. Whoever sends such word, or a
+    forged one, can only make it be asked sooner."""
+    while True:
+        await workflow.wait_condition(lambda: journey.directory_has_news)
+        journey.directory_has_news = False
+        try:
+            if await calls.remote(
+                Directory.has_synced,
+                journey.state.journey_id,
+                summary="Ask Surescripts, which says that it has synced",
+                within=_WORTH_ASKING,
+            ):
+                return
+        except (ActivityError, ApplicationError):
+            pass  # no answer: it is asked each minute anyway
+        if journey.leaving:
+            raise asyncio.CancelledError
+
+
+async def _asked(journey: "TokenJourney", due: datetime) -> None:
+    """Returns when the directory, asked again and again, says that it has synced."""
     policy = journey.state.policy
     entry = DirectoryEntry(
         journey_id=journey.state.journey_id, prescriber_id=journey.state.prescriber_id, kind=journey.state.kind
