@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 from temporalio.client import Client
 
-from connection import connect
+from connection import TASK_QUEUE, connect
 from settings import Settings
 from starter.gateway import carrier_webhook, health
 from starter.gateway.codec import codec_app
@@ -17,10 +17,10 @@ from starter.gateway.parts import Gateway
 _STATIC = Path(__file__).parent / "static"
 
 
-def app(settings: Settings, client: Client | None = None) -> FastAPI:
+def app(settings: Settings, client: Client | None = None, task_queue: str = TASK_QUEUE) -> FastAPI:
     """The gateway. Without a `client` it connects at its first need by the SDK's own settings, so that it starts, and says
-    503, while Temporal is away."""
-    gateway = Gateway(settings)
+    503, while Temporal is away. `task_queue`: where what it starts is worked on."""
+    gateway = Gateway(settings, task_queue)
 
     @contextlib.asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
