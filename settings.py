@@ -8,12 +8,24 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr
+from limits import parse
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.policy import Policy
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _rate(text: str) -> str:
+    try:
+        parse(text)
+    except ValueError:
+        raise ValueError("must be a rate such as 600/minute") from None
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class Settings(BaseSettings):
@@ -60,6 +72,16 @@ class Settings(BaseSettings):
     pin_pepper: SecretStr = SecretStr("")
     webhook_secrets: dict[str, SecretStr] = {}
     """Secret by sender: `plain`, `easypost`, `shippo`, `vendor`, `surescripts`."""
+
+    # The gateway's API; rates as the `limits` library writes them, counted by each copy of the gateway for itself
+    api_rate: Rate = "600/minute"
+    """How often one key may call."""
+    api_failed_sign_ins: Rate = "20/minute"
+    """How often an address may come with a key that does not fit."""
+    api_patience_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """How long a journey's answer is waited for before the caller is told where to look."""
+    idempotency_hours: Annotated[int, Field(ge=1)] = 24
+    """How long an Idempotency-Key is remembered."""
 
     policy: Policy = Policy()
 

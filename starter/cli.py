@@ -2,7 +2,7 @@
 
 import typer
 
-from starter.commands import endings, journeys, system
+from starter.commands import endings, journeys, keys, system
 
 app = typer.Typer(
     help="EPCS tokens: request, process, ship, activate, deactivate. Start with `tokens up` or `tokens demo`.\n\n"
@@ -19,6 +19,7 @@ app.add_typer(endings.incident, name="incident")
 app.add_typer(journeys.simulate, name="simulate")
 app.add_typer(system.audit, name="audit")
 app.add_typer(system.db, name="db")
+app.add_typer(keys.app, name="keys")
 app.add_typer(system.mail, name="mail")
 
 

@@ -22,6 +22,7 @@ from domain.status import Kind, Status, refusal
 from workflows import calls
 from workflows.messages import (
     BODIES,
+    CHANGED,
     DESCRIPTIONS,
     Body,
     Cancel,
@@ -54,6 +55,11 @@ class TokenMessages(RecordedWorkflow[Journey]):
         sentence = refusal(name, self.state.kind, self.state.status) or _unfit(message, self.state)
         if sentence:
             raise Refused(sentence)
+        if isinstance(message, Edit) and message.if_match not in (None, self.state.edition):
+            raise Refused(
+                "The request was not edited: it has been changed since it was read; read it again, and send what is still to change.",
+                CHANGED,
+            )
         return message
 
     # What each message does

@@ -10,8 +10,12 @@ from temporalio.client import Client
 
 from connection import TASK_QUEUE, connect
 from settings import Settings
-from starter.gateway import carrier_webhook, health
+from starter.gateway import carrier_webhook, health, problems
+from starter.gateway.api.openapi import describe
+from starter.gateway.api.routers import routers
 from starter.gateway.codec import codec_app
+from starter.gateway.intake import LimitedBody, RawIds
+from starter.gateway.metrics import Measured, Metrics
 from starter.gateway.parts import Gateway
 
 _STATIC = Path(__file__).parent / "static"
@@ -21,6 +25,7 @@ def app(settings: Settings, client: Client | None = None, task_queue: str = TASK
     """The gateway. Without a `client` it connects at its first need by the SDK's own settings, so that it starts, and says
     503, while Temporal is away. `task_queue`: where what it starts is worked on."""
     gateway = Gateway(settings, task_queue)
+    metrics = Metrics()
 
     @contextlib.asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
@@ -31,7 +36,6 @@ def app(settings: Settings, client: Client | None = None, task_queue: str = TASK
     application = FastAPI(
         title="Token fulfilment",
         version="1",
-        description="Requests, journeys and endings of EPCS tokens.",
         lifespan=lifespan,
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
@@ -40,5 +44,13 @@ def app(settings: Settings, client: Client | None = None, task_queue: str = TASK
     application.mount("/codec", codec_app(settings))
     application.mount("/static", StaticFiles(directory=_STATIC))
     application.include_router(health.router(gateway))
+    application.include_router(metrics.router())
     application.include_router(carrier_webhook.router(gateway))
+    for router in routers(gateway):
+        application.include_router(router)
+    describe(application)
+    problems.install(application)
+    application.add_middleware(LimitedBody)
+    application.add_middleware(RawIds)
+    application.add_middleware(Measured, metrics=metrics)  # the last one added comes first
     return application
