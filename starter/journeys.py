@@ -146,6 +146,12 @@ class Journeys:
             raise Refused(str(cause)) from None
         except (WorkflowQueryFailedError, WorkflowQueryRejectedError):
             raise Unanswered(workflow_id) from None
+        except RuntimeError as fault:
+            if "client connect" in str(
+                fault
+            ):  # a lazy client's first connection; the SDK has no type of its own for it
+                raise Unreachable from None
+            raise
         except RPCError as fault:
             match fault.status:
                 case RPCStatusCode.NOT_FOUND:

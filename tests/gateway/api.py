@@ -1,8 +1,8 @@
 """The API as an upstream system calls it."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from starter.gateway.app import app
 from tests.stage import Stage
 
 
-class System(httpx.Client):
+class System(httpx.AsyncClient):
     """An upstream system with a key of its own."""
 
     def __init__(self, url: str, key: str | None) -> None:
@@ -24,9 +24,9 @@ class System(httpx.Client):
         super().__init__(base_url=url, headers=headers, timeout=30)
         self.key = key
 
-    def once(self, path: str, body: Any = None, key: str | None = None) -> httpx.Response:
+    async def once(self, path: str, body: Any = None, key: str | None = None) -> httpx.Response:
         """A POST with an Idempotency-Key."""
-        return self.post(path, json=body, headers={"Idempotency-Key": key or uuid.uuid4().hex})
+        return await self.post(path, json=body, headers={"Idempotency-Key": key or uuid.uuid4().hex})
 
 
 class Upstream:
@@ -46,18 +46,18 @@ class Upstream:
         self._systems.append(System(self.url, key))
         return self._systems[-1]
 
-    def close(self) -> None:
+    async def close(self) -> None:
         for system in self._systems:
-            system.close()
+            await system.aclose()
 
 
-@contextmanager
-def serving(stage: Stage, **settings: Any) -> Iterator[Upstream]:
+@asynccontextmanager
+async def serving(stage: Stage, **settings: Any) -> AsyncIterator[Upstream]:
     """A gateway of its own, with these settings."""
-    with Serving(app(stage.settings.model_copy(update=settings), task_queue=stage.task_queue)) as running:
+    async with Serving(app(stage.settings.model_copy(update=settings), task_queue=stage.task_queue)) as running:
         upstream = Upstream(stage, running.url)
         yield upstream
-        upstream.close()
+        await upstream.close()
 
 
 def token(journey_id: str, *more: str) -> str:

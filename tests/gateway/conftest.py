@@ -1,6 +1,6 @@
 """A gateway on a stage."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,6 +14,6 @@ def address(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def upstream(stage: Stage) -> Iterator[Upstream]:
-    with serving(stage) as upstream:
+async def upstream(stage: Stage) -> AsyncIterator[Upstream]:
+    async with serving(stage) as upstream:
         yield upstream

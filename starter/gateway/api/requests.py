@@ -184,15 +184,15 @@ def _answer(outcomes: list[tuple[Kind, str | BaseException]]) -> Response:
                 statuses.add(not_done(outcome).status_code)
             case _:
                 raise outcome
-    body = Requested(requests=made)
+    body: dict[str, Any] = {"requests": [entry.model_dump(mode="json") for entry in made]}
     if len(made) == 1:
-        body = Requested(requests=made, **made[0].model_dump(exclude={"detail"}))
+        body |= made[0].model_dump(mode="json", exclude={"detail"})
     status = statuses.pop() if len(statuses) == 1 else 207
     if status in (409, 503):
         said = " ".join(dict.fromkeys(entry.detail or "" for entry in made))
         return problem(status, said, {"Retry-After": "10"} if status == 503 else None)
     headers = {"Location": location(made[0].journey_id)} if made[0].journey_id else None
-    return JSONResponse(body.model_dump(mode="json", exclude_none=len(made) > 1), status, headers)
+    return JSONResponse(body, status, headers)
 
 
 def _etag(row: JourneyRow) -> str:
