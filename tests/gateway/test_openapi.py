@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import SearchStrategy
 from schemathesis import Case, GenerationMode
 
 from starter.api_keys import Scope
@@ -15,6 +16,22 @@ pytestmark = pytest.mark.slow
 
 _EXAMPLES = 12
 """For each address, once of what fits the document and once of what does not."""
+
+
+def _explored(cases: SearchStrategy[Case], key: str, statuses: set[int]) -> None:
+    @given(case=cases)
+    @settings(
+        max_examples=_EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def one(case: Case) -> None:
+        answer = case.call_and_validate(headers={"Authorization": f"Bearer {key}"})
+        statuses.add(answer.status_code)
+
+    one()
 
 
 async def test_the_document_holds(stage: Stage) -> None:
@@ -30,20 +47,8 @@ async def test_the_document_holds(stage: Stage) -> None:
             for found in schemathesis.openapi.from_url(document).get_all_operations():
                 operation = found.ok()
                 for mode in GenerationMode:
-
-                    @given(case=operation.as_strategy(generation_mode=mode))
-                    @settings(
-                        max_examples=_EXAMPLES,
-                        deadline=None,
-                        database=None,
-                        phases=[Phase.generate],
-                        suppress_health_check=list(HealthCheck),
-                    )
-                    def one(case: Case, label: str = operation.label) -> None:
-                        answer = case.call_and_validate(headers={"Authorization": f"Bearer {key}"})
-                        statuses.setdefault(label, set()).add(answer.status_code)
-
-                    one()
+                    answers = statuses.setdefault(operation.label, set())
+                    _explored(operation.as_strategy(generation_mode=mode), key or "", answers)
             return statuses
 
         statuses = await asyncio.to_thread(explore)
