@@ -56,7 +56,7 @@ async def test_each_scope_opens_what_it_names(stage: Stage, upstream: Upstream) 
     for (method, path), opens in by_scope.items():
         for scope, system in systems.items():
             # Malformed on purpose: past the scope it is 422, and nothing is done.
-            answer = await system.request(method, path, **({} if method == "GET" else {"json": {"unknown": 1}}))
+            answer = await system.request(method, path, json=None if method == "GET" else {"unknown": 1})
             if scope in opens:
                 assert answer.status_code == (200 if method == "GET" else 422), (method, path, scope)
             else:

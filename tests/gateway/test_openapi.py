@@ -7,6 +7,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 from schemathesis import Case, GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from starter.api_keys import Scope
 from tests.gateway.api import serving
@@ -25,10 +26,14 @@ def _explored(cases: SearchStrategy[Case], key: str, statuses: set[int]) -> None
         deadline=None,
         database=None,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
     def one(case: Case) -> None:
-        answer = case.call_and_validate(headers={"Authorization": f"Bearer {key}"})
+        answer = case.call_and_validate(
+            headers={"Authorization": f"Bearer {key}"},
+            # Not everything can be said in a schema: no control characters in names, a cursor is one that was given out.
+            excluded_checks=[positive_data_acceptance],
+        )
         statuses.add(answer.status_code)
 
     one()
@@ -45,7 +50,8 @@ async def test_the_document_holds(stage: Stage) -> None:
         def explore() -> dict[str, set[int]]:
             statuses: dict[str, set[int]] = {}
             for found in schemathesis.openapi.from_url(document).get_all_operations():
-                operation = found.ok()
+                operation = found.ok()  # type: ignore[union-attr]
+                assert operation is not None
                 for mode in GenerationMode:
                     answers = statuses.setdefault(operation.label, set())
                     _explored(operation.as_strategy(generation_mode=mode), key or "", answers)

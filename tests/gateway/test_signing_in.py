@@ -26,6 +26,7 @@ async def test_a_passcode_is_taken_once(stage: Stage, upstream: Upstream) -> Non
     again = detail(await system.post(token(journey.id, "verify"), json={"passcode": passcode}), 409)
     wrong = detail(await system.post(token(journey.id, "verify"), json={"passcode": "000000"}), 409)
     assert again == wrong
+    said = ""
     for _ in range(2):
         said = detail(await system.post(token(journey.id, "verify"), json={"passcode": "000000"}), 409)
     assert "wait" in said

@@ -71,6 +71,10 @@ async def answered(handler: Handler, request: Request) -> Response:
     except RequestValidationError as fault:
         return problem(422, sentence(fault))
     except HTTPException as fault:
+        if fault.status_code == 400:  # FastAPI's word for a body that is not even text
+            return problem(
+                422, "The request was not taken: the body is not JSON in UTF-8; see /v1/docs for what to send."
+            )
         return problem(fault.status_code, fault.detail, fault.headers)
 
 
