@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-from pydantic import BeforeValidator, Field, SecretStr
+from limits import parse
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.policy import Policy
@@ -28,6 +29,17 @@ def _pace(value: object) -> object:
 
 
 Pace = Annotated[str | None, BeforeValidator(_pace)]
+
+
+def _rate(text: str) -> str:
+    try:
+        parse(text)
+    except ValueError:
+        raise ValueError("must be a rate such as 600/minute") from None
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class Settings(BaseSettings):
@@ -88,6 +100,16 @@ class Settings(BaseSettings):
     """How often it is looked whether somebody waits for a kept event by now."""
     webhook_test_events: bool = False
     """Whether events of a carrier's test mode move journeys, too."""
+
+    # The gateway's API; rates as the `limits` library writes them, counted by each copy of the gateway for itself
+    api_rate: Rate = "600/minute"
+    """How often one key may call."""
+    api_failed_sign_ins: Rate = "20/minute"
+    """How often an address may come with a key that does not fit."""
+    api_patience_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """How long a journey's answer is waited for before the caller is told where to look."""
+    idempotency_hours: Annotated[int, Field(ge=1)] = 24
+    """How long an Idempotency-Key is remembered."""
 
     policy: Policy = Policy()
 

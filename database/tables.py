@@ -77,6 +77,7 @@ class JourneyRow(Base):
             postgresql_where=text("live"),
         ),
         Index("journeys_by_status", "status", "requested_at"),
+        Index("journeys_by_request", "requested_at", "journey_id"),
     )
 
     journey_id: Mapped[str] = mapped_column(primary_key=True)
@@ -333,6 +334,28 @@ class WebhookEvent(Base):
     passed_on_at: Mapped[datetime | None]
     """When a journey was told; None: nobody waits for it yet."""
     next_try_at: Mapped[datetime]
+
+
+class IdempotentRequest(Base):
+    """A POST that came with an `Idempotency-Key`: what it was, and the answer that its repetitions get. Kept for a day or so."""
+
+    __tablename__ = "idempotent_requests"
+
+    caller: Mapped[str] = mapped_column(primary_key=True)
+    """The caller's key id."""
+    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    """HMAC-SHA256 over method, path and body with the caller's secret, which is kept nowhere: a body may hold a PIN."""
+    request_id: Mapped[str]
+    """What the ids of workflows and updates follow from, so that doing it again does it once."""
+    came_at: Mapped[datetime] = mapped_column(index=True)
+    claimed_at: Mapped[datetime | None]
+    """Somebody works on it since; None: nobody does."""
+    status: Mapped[int | None]
+    """The HTTP status, when it is done; None: it is not."""
+    headers: Mapped[dict[str, Any] | None]
+    body: Mapped[str | None] = mapped_column(Text)
+    """The answer as it was sent. Answers to POSTs hold no name, email or address."""
 
 
 class SoftEnrollment(Base):

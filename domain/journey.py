@@ -1,5 +1,8 @@
 """The state of one token's journey: pure, serializable, and the only thing that handlers change and stages wait on."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from datetime import datetime
 
 from domain.address import Address
@@ -11,6 +14,12 @@ from domain.status import ENDED, TRANSITIONS, Kind, Status
 
 class IllegalTransition(Exception):
     """A stage asked for a status that can't follow: a bug, never an operator's mistake."""
+
+
+def edition(email: str, shipping_address: Mapping[str, str | None] | None) -> str:
+    """Names what can be edited as it stands: another email or address is another edition."""
+    stands = json.dumps([email, dict(shipping_address) if shipping_address else None], sort_keys=True)
+    return hashlib.sha256(stands.encode()).hexdigest()[:20]
 
 
 class Journey(Chronicle):
@@ -44,6 +53,10 @@ class Journey(Chronicle):
     carrier_events: list[str] = []  # noqa: RUF012  # pydantic copies it
     party_events: list[str] = []  # noqa: RUF012
     """What vendor and directory have told, so that a repeat is known."""
+
+    @property
+    def edition(self) -> str:
+        return edition(self.email, self.shipping_address.model_dump() if self.shipping_address else None)
 
     @property
     def ended(self) -> bool:

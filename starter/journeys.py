@@ -36,7 +36,11 @@ class NotDone(Exception):
 
 
 class Refused(NotDone):
-    """The journey says no, and nothing was changed. The sentence is its own."""
+    """The journey says no, and nothing was changed. The sentence is its own; so are the `details`, for programs."""
+
+    def __init__(self, sentence: str, *details: Any) -> None:
+        super().__init__(sentence)
+        self.details = details
 
 
 class Unknown(NotDone):
@@ -79,6 +83,10 @@ class Journeys:
         )
         await self._answer(journey_id, lambda: _admitted(handle or self._handle(journey_id)))
         return handle is not None
+
+    async def admitted(self, journey_id: str) -> None:
+        """Returns when the journey has been admitted. Raises NotDone: Refused where its request was."""
+        await self._answer(journey_id, lambda: _admitted(self._handle(journey_id)))
 
     async def run(self, name: str, order: dict[str, Any], workflow_id: str, *, anew: bool = False) -> Any:
         """Starts a workflow that ends by itself, and its result. The same id again gives the same result, unless it failed
@@ -133,9 +141,17 @@ class Journeys:
             raise (Unanswered(workflow_id) if await self._healthy() else Unreachable()) from None
         except (WorkflowUpdateFailedError, WorkflowFailureError) as failure:
             cause = failure.cause
-            raise Refused(cause.message if isinstance(cause, ApplicationError) else str(cause)) from None
+            if isinstance(cause, ApplicationError):
+                raise Refused(cause.message, *cause.details) from None
+            raise Refused(str(cause)) from None
         except (WorkflowQueryFailedError, WorkflowQueryRejectedError):
             raise Unanswered(workflow_id) from None
+        except RuntimeError as fault:
+            if "client connect" in str(
+                fault
+            ):  # a lazy client's first connection; the SDK has no type of its own for it
+                raise Unreachable from None
+            raise
         except RPCError as fault:
             match fault.status:
                 case RPCStatusCode.NOT_FOUND:

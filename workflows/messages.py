@@ -46,8 +46,12 @@ FileName = Annotated[
 class Refused(ApplicationError):
     """A business refusal: one plain sentence; never retried."""
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence, type="Refused", non_retryable=True)
+    def __init__(self, sentence: str, *details: str) -> None:
+        super().__init__(sentence, *details, type="Refused", non_retryable=True)
+
+
+CHANGED = "changed"
+"""Stands in the details of a refusal of an edit whose sender had not seen the newest edition."""
 
 
 class Body(BaseModel):
@@ -78,6 +82,8 @@ class Edit(Body):
     email: Text | None = None
     shipping_address: Address | None = None
     by: Text | None = None
+    if_match: Text | None = None
+    """The edition (`domain.journey.edition`) that the sender has seen; edited since, it is refused. The API sets it."""
 
     example: ClassVar[dict[str, Any]] = {"email": "new.address@example.com", "by": "your name"}
 
@@ -518,7 +524,7 @@ def _problem(body: type[Body], problem: Any) -> str:
         case "missing":
             return f"{named} is missing"
         case "extra_forbidden":
-            known = ", ".join(key for key in body.model_fields if key not in ("carried", "replaced_by"))
+            known = ", ".join(key for key in body.model_fields if key not in ("carried", "replaced_by", "if_match"))
             return f"{named} is not known (known are {known})"
         case "enum" | "literal_error":
             return f"{named} must be {problem['ctx']['expected']}"

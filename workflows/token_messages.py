@@ -23,6 +23,7 @@ from domain.status import Kind, Status, refusal
 from workflows import calls
 from workflows.messages import (
     BODIES,
+    CHANGED,
     DESCRIPTIONS,
     Body,
     Cancel,
@@ -65,6 +66,11 @@ class TokenMessages(RecordedWorkflow[Journey]):
         )
         if sentence:
             raise Refused(sentence)
+        if isinstance(message, Edit) and message.if_match not in (None, self.state.edition):
+            raise Refused(
+                "The request was not edited: it has been changed since it was read; read it again, and send what is still to change.",
+                CHANGED,
+            )
         return message
 
     def _contradictory(self, message: Body) -> str | None:

@@ -15,7 +15,9 @@ from starter import keys as own_keys
 from starter import stack, supervision, target
 from starter.output import Json, Refusal, command, out, show_json, table
 
-app = typer.Typer(help="The keys over seeds and unsent mail in the database.", no_args_is_help=True)
+app = typer.Typer(
+    help="Keys: of upstream systems, and over seeds and unsent mail in the database.", no_args_is_help=True
+)
 
 _SHOWN = 20
 

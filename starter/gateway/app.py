@@ -8,10 +8,14 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 from temporalio.client import Client
 
-from connection import connect
+from connection import TASK_QUEUE, connect
 from settings import Settings
-from starter.gateway import health
+from starter.gateway import health, problems
+from starter.gateway.api.openapi import describe
+from starter.gateway.api.routers import routers
 from starter.gateway.codec import codec_app
+from starter.gateway.intake import LimitedBody, RawIds
+from starter.gateway.metrics import Measured, Metrics
 from starter.gateway.parts import Gateway
 from starter.gateway.webhooks.router import router as webhooks
 from starter.gateway.webhooks.sweep import sweeping
@@ -19,10 +23,11 @@ from starter.gateway.webhooks.sweep import sweeping
 _STATIC = Path(__file__).parent / "static"
 
 
-def app(settings: Settings, client: Client | None = None) -> FastAPI:
+def app(settings: Settings, client: Client | None = None, task_queue: str = TASK_QUEUE) -> FastAPI:
     """The gateway. Without a `client` it connects at its first need by the SDK's own settings, so that it starts, and says
-    503, while Temporal is away."""
-    gateway = Gateway(settings)
+    503, while Temporal is away. `task_queue`: where what it starts is worked on."""
+    gateway = Gateway(settings, task_queue)
+    metrics = Metrics()
 
     @contextlib.asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
@@ -34,7 +39,6 @@ def app(settings: Settings, client: Client | None = None) -> FastAPI:
     application = FastAPI(
         title="Token fulfilment",
         version="1",
-        description="Requests, journeys and endings of EPCS tokens.",
         lifespan=lifespan,
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
@@ -43,5 +47,13 @@ def app(settings: Settings, client: Client | None = None) -> FastAPI:
     application.mount("/codec", codec_app(settings))
     application.mount("/static", StaticFiles(directory=_STATIC))
     application.include_router(health.router(gateway))
+    application.include_router(metrics.router())
     application.include_router(webhooks(gateway))
+    for router in routers(gateway):
+        application.include_router(router)
+    describe(application)
+    problems.install(application)
+    application.add_middleware(LimitedBody)
+    application.add_middleware(RawIds)
+    application.add_middleware(Measured, metrics=metrics)  # the last one added comes first
     return application

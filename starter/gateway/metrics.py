@@ -1,0 +1,62 @@
+"""`/metrics` for Prometheus: how many requests, how long they took. Labels name routes, never ids; each copy of the gateway
+counts for itself, and Prometheus adds them up."""
+
+import time
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_LABELS = ("method", "route", "status")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """One gateway's figures."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter("gateway_requests", "Requests answered", _LABELS, registry=self.registry)
+        self._seconds = Histogram("gateway_request_seconds", "Time to the answer", ("route",), registry=self.registry)
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def router(self) -> APIRouter:
+        routes = APIRouter(include_in_schema=False)
+
+        @routes.get("/metrics")
+        async def figures() -> Response:
+            # The process's own figures, and those of the webhooks, are in the library's registry.
+            return Response(generate_latest(self.registry) + generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+        return routes
+
+
+class Measured:
+    """Counts what passes through."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            # The router leaves in the scope which route it took; what none took is counted together.
+            route = getattr(scope.get("route"), "path", None) or "none"
+            self._metrics.count(scope["method"], route, status, time.perf_counter() - begun)
