@@ -136,6 +136,10 @@ class Journeys:
             raise Refused(cause.message if isinstance(cause, ApplicationError) else str(cause)) from None
         except (WorkflowQueryFailedError, WorkflowQueryRejectedError):
             raise Unanswered(workflow_id) from None
+        except RuntimeError as fault:
+            if "client connect" not in str(fault):
+                raise
+            raise Unreachable from None  # how a client that connects at its first need says that it can't
         except RPCError as fault:
             match fault.status:
                 case RPCStatusCode.NOT_FOUND:

@@ -34,7 +34,7 @@ class Ehr:
     def private(self) -> str:
         return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
-    def token(self, prescriber_id: str = PRESCRIBER, **claims: Any) -> str:
+    def token(self, prescriber_id: str = PRESCRIBER, /, **claims: Any) -> str:
         """Good in every way but those that `claims` say; a claim that is None is left out."""
         now = int(time.time())
         good = {
@@ -53,7 +53,7 @@ class Ehr:
 
 
 class Site:
-    """`with Site(stage) as site:` the gateway over the stage's database, worker and journeys."""
+    """`async with Site(stage) as site:` the gateway over the stage's database, worker and journeys."""
 
     def __init__(self, stage: Stage, **settings: Any) -> None:
         self.stage = stage
@@ -66,18 +66,18 @@ class Site:
             }
         )
         self._serving = Serving(app(self.settings, task_queue=stage.task_queue))
-        self._clients: list[httpx.Client] = []
+        self._clients: list[httpx.AsyncClient] = []
 
-    def __enter__(self) -> Self:
-        self._serving.start()
+    async def __aenter__(self) -> Self:
+        await self._serving.__aenter__()
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         for client in self._clients:
-            client.close()
-        self._serving.stop()
+            await client.aclose()
+        await self._serving.__aexit__(kind, fault, trace)
 
     @property
     def url(self) -> str:
@@ -89,10 +89,10 @@ class Site:
         self._clients.append(visit)
         return visit
 
-    def visit(self, prescriber_id: str = PRESCRIBER, **claims: Any) -> "Visit":
+    async def visit(self, prescriber_id: str = PRESCRIBER, /, **claims: Any) -> "Visit":
         """The same, signed on."""
         visit = self.client()
-        answer = visit.post("/launch", data={"token": self.ehr.token(prescriber_id, **claims)})
+        answer = await visit.post("/launch", data={"token": self.ehr.token(prescriber_id, **claims)})
         assert answer.status_code == 303, answer.text
         return visit
 
@@ -109,17 +109,16 @@ class Site:
         return [row[0] for row in self.stage.rows(query)]
 
 
-class Visit(httpx.Client):
-    """Fills in forms as a browser does, without one."""
+class Visit(httpx.AsyncClient):
+    """Fills in forms as a browser does, without one. Asynchronous, since the worker runs in the test's own loop."""
 
-    def csrf(self) -> str:
+    async def csrf(self) -> str:
         """What the session's forms must bring back."""
-        found = re.search(r'name="csrf" value="([0-9a-f]+)"', self.get("/manage-tokens").text)
+        found = re.search(r'name="csrf" value="([0-9a-f]+)"', (await self.get("/manage-tokens")).text)
         assert found, "not signed on"
         return found[1]
 
-    def submit(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> httpx.Response:
+    async def submit(self, path: str, /, **fields: str) -> httpx.Response:
         """A form of this session's, sent from a page of ours."""
-        return self.post(
-            path, data={"csrf": self.csrf(), **fields}, headers=headers or {"Sec-Fetch-Site": "same-origin"}
-        )
+        form = {"csrf": await self.csrf(), **fields}
+        return await self.post(path, data=form, headers={"Sec-Fetch-Site": "same-origin"})

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -23,23 +23,23 @@ def address(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def site(stage: Stage) -> Iterator[Site]:
-    with Site(stage) as site:
+async def site(stage: Stage) -> AsyncIterator[Site]:
+    async with Site(stage) as site:
         yield site
 
 
-def hand_over(site: Site, token: str, **fields: str) -> httpx.Response:
-    return site.client().post("/launch", data={"token": token, **fields})
+async def hand_over(site: Site, token: str, **fields: str) -> httpx.Response:
+    return await site.client().post("/launch", data={"token": token, **fields})
 
 
 async def test_a_launch_signs_on_and_leads_home(site: Site) -> None:
     visit = site.client()
-    answer = visit.post("/launch", data={"token": site.ehr.token()})
+    answer = await visit.post("/launch", data={"token": site.ehr.token()})
     assert (answer.status_code, answer.headers["location"]) == (303, "/manage-tokens")
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "samesite=lax" in cookie.lower()
-    page = visit.get("/manage-tokens")
+    page = await visit.get("/manage-tokens")
     assert "Miriam Aldous" in page.text
     assert page.headers["cache-control"] == "no-store"
     assert page.headers["x-frame-options"] == "DENY"
@@ -48,7 +48,7 @@ async def test_a_launch_signs_on_and_leads_home(site: Site) -> None:
 
 
 async def test_by_get_too(site: Site) -> None:
-    answer = site.client().get("/launch", params={"token": site.ehr.token(), "to": "/manage-tokens/request"})
+    answer = await site.client().get("/launch", params={"token": site.ehr.token(), "to": "/manage-tokens/request"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/manage-tokens/request")
 
 
@@ -56,17 +56,17 @@ async def test_by_get_too(site: Site) -> None:
     "to", ["https://evil.example/", "//evil.example", "/manage-tokens.evil.example", "/launch", "/\\evil"]
 )
 async def test_it_leads_nowhere_else(site: Site, to: str) -> None:
-    assert hand_over(site, site.ehr.token(), to=to).headers["location"] == "/manage-tokens"
+    assert (await hand_over(site, site.ehr.token(), to=to)).headers["location"] == "/manage-tokens"
 
 
-NOW = int(time.time())
+# Whole numbers: seconds from now.
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "expired": ({"iat": NOW - 400, "exp": NOW - 200}, "it has expired"),
+    "expired": ({"iat": -400, "exp": -200}, "it has expired"),
     "for another system": ({"aud": "https://other.example"}, "made out for another system"),
     "from another issuer": ({"iss": "https://evil.example"}, "made out for another system"),
-    "for too long": ({"iat": NOW, "exp": NOW + 3600}, "for too long"),
-    "old, and for long": ({"iat": NOW - 3600, "exp": NOW + 100}, "for too long"),
-    "not valid yet": ({"iat": NOW + 300, "exp": NOW + 400}, "not valid yet"),
+    "for too long": ({"iat": 0, "exp": 3600}, "for too long"),
+    "old, and for long": ({"iat": -3600, "exp": 100}, "for too long"),
+    "not valid yet": ({"iat": 300, "exp": 400}, "not valid yet"),
     "without an id": ({"jti": None}, "a part of it is missing"),
     "without an end": ({"exp": None}, "a part of it is missing"),
     "without a prescriber": ({"sub": None}, "a part of it is missing"),
@@ -78,7 +78,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", BAD)
 async def test_a_bad_launch_is_refused(site: Site, name: str) -> None:
     claims, sentence = BAD[name]
-    answer = hand_over(site, site.ehr.token(**claims))
+    now = int(time.time())
+    stated: dict[str, Any] = {name: now + said if isinstance(said, int) else said for name, said in claims.items()}
+    answer = await hand_over(site, site.ehr.token(**stated))
     assert answer.status_code == 403
     assert sentence in answer.text
     assert "set-cookie" not in answer.headers
@@ -97,7 +99,7 @@ async def test_a_forged_launch_is_refused(site: Site) -> None:
         "nonsense",
     ]
     for forgery in forgeries:
-        answer = hand_over(site, forgery)
+        answer = await hand_over(site, forgery)
         assert (answer.status_code, "not one that your EHR has signed" in answer.text) == (403, True)
 
 
@@ -117,11 +119,11 @@ def _signed_by_secret(claims: dict[str, Any], secret: str) -> str:
 
 async def test_a_launch_is_good_once_for_all_copies(stage: Stage, site: Site) -> None:
     token = site.ehr.token()
-    with Site(stage) as other:
+    async with Site(stage) as other:
         other.settings.ehr_public_keys["ehr"] = site.ehr.public
-        assert hand_over(site, token).status_code == 303
+        assert (await hand_over(site, token)).status_code == 303
         for copy in (site, other):
-            again = hand_over(copy, token)
+            again = await hand_over(copy, token)
             assert (again.status_code, "used already" in again.text) == (403, True)
 
 
@@ -143,10 +145,10 @@ async def test_the_ehr_may_sign_with_other_keys(stage: Stage, algorithm: str) ->
 
 
 async def test_who_is_not_known_or_not_proofed_is_told_what_to_do(site: Site) -> None:
-    unknown = hand_over(site, site.ehr.token("P-9999"))
+    unknown = await hand_over(site, site.ehr.token("P-9999"))
     assert (unknown.status_code, "has not been set up for EPCS tokens" in unknown.text) == (403, True)
     for token in (site.ehr.token("P-1025"), site.ehr.token(id_proofed=False)):
-        answer = hand_over(site, token)
+        answer = await hand_over(site, token)
         assert (answer.status_code, "Complete it in your EHR" in answer.text) == (403, True)
         assert "tokens_session=" not in answer.headers.get("set-cookie", "").replace('tokens_session="";', "")
 
@@ -155,38 +157,38 @@ async def test_the_prescribing_device_is_remembered(stage: Stage, site: Site) ->
     device = {"fingerprint": "f" * 64, "name": "Exam room 2", "prescribes": True}
     visit = site.client()
     for _ in range(2):
-        answer = visit.post("/launch", data={"token": site.ehr.token(device=device)})
+        answer = await visit.post("/launch", data={"token": site.ehr.token(device=device)})
         assert answer.cookies["tokens_device"] == "f" * 64
     recorded = "select prescriber_id, name from prescribing_devices where fingerprint = '" + "f" * 64 + "'"
     assert stage.rows(recorded) == [("P-1001", "Exam room 2")]
-    other = site.visit(device={"fingerprint": "e" * 64, "prescribes": False})
+    other = await site.visit(device={"fingerprint": "e" * 64, "prescribes": False})
     assert "tokens_device" not in other.cookies
 
 
 async def test_without_a_session_nothing_is_shown(site: Site) -> None:
     visit = site.client()
     for path in ("/manage-tokens", "/manage-tokens/request", "/manage-tokens/select", "/manage-tokens/token/x"):
-        answer = visit.get(path)
+        answer = await visit.get(path)
         assert (answer.status_code, "Sign on through your EHR" in answer.text) == (401, True)
         assert "/demo" not in answer.text
-    assert visit.get("/manage-tokens/live", headers={"X-Live": "1"}).text == ""
+    assert (await visit.get("/manage-tokens/live", headers={"X-Live": "1"})).text == ""
 
 
 async def test_a_session_ends_by_sign_out_idling_and_age(stage: Stage, site: Site) -> None:
-    visit = site.visit()
+    visit = await site.visit()
     kept = dict(visit.cookies)
-    assert "You are signed out" in visit.submit("/sign-out").text
+    assert "You are signed out" in (await visit.submit("/sign-out")).text
     visit.cookies.update(kept)
-    assert visit.get("/manage-tokens").status_code == 401
+    assert (await visit.get("/manage-tokens")).status_code == 401
     for column in ("seen_at", "expires_at"):
-        visit = site.visit()
+        visit = await site.visit()
         with stage.sessions.begin() as session:
             session.connection().exec_driver_sql(f"update page_sessions set {column} = '2026-01-01 00:00:00.000000'")
-        assert visit.get("/manage-tokens").status_code == 401
+        assert (await visit.get("/manage-tokens")).status_code == 401
 
 
 async def test_looking_does_not_keep_a_session_alive_but_doing_does(stage: Stage, site: Site) -> None:
-    visit = site.visit()
+    visit = await site.visit()
 
     def seen() -> str:
         return stage.rows("select seen_at from page_sessions")[0][0]
@@ -194,67 +196,67 @@ async def test_looking_does_not_keep_a_session_alive_but_doing_does(stage: Stage
     with stage.sessions.begin() as session:
         session.connection().exec_driver_sql("update page_sessions set seen_at = datetime('now', '-10 minutes')")
     before = seen()
-    assert visit.get("/manage-tokens/live", headers={"X-Live": "1"}).status_code == 200
+    assert (await visit.get("/manage-tokens/live", headers={"X-Live": "1"})).status_code == 200
     assert seen() == before
-    assert visit.get("/manage-tokens").status_code == 200
+    assert (await visit.get("/manage-tokens")).status_code == 200
     assert seen() > before
 
 
 async def test_a_new_launch_ends_the_browser_s_older_session(stage: Stage, site: Site) -> None:
-    visit = site.visit()
-    visit.post("/launch", data={"token": site.ehr.token("P-1003")})
-    assert "Ngozi Chukwuma" in visit.get("/manage-tokens").text
+    visit = await site.visit()
+    await visit.post("/launch", data={"token": site.ehr.token("P-1003")})
+    assert "Ngozi Chukwuma" in (await visit.get("/manage-tokens")).text
     assert stage.rows("select count(*) from page_sessions where ended_at is null") == [(1,)]
 
 
 async def test_a_form_must_come_from_this_session_and_our_pages(site: Site) -> None:
-    visit = site.visit()
-    csrf = visit.csrf()
+    visit = await site.visit()
+    csrf = await visit.csrf()
     ours = {"Sec-Fetch-Site": "same-origin"}
-    older = site.visit("P-1002").csrf()
+    older = await (await site.visit("P-1002")).csrf()
     form = {"csrf": csrf, "hard": "yes", "go": "contact"}
     path = "/manage-tokens/request"
-    assert visit.post(path, data=form, headers=ours).status_code == 200
-    assert visit.post(path, data=form, headers={"Origin": site.url}).status_code == 200
+    assert (await visit.post(path, data=form, headers=ours)).status_code == 200
+    assert (await visit.post(path, data=form, headers={"Origin": site.url})).status_code == 200
     for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}):
-        assert visit.post(path, data=form, headers=headers).status_code == 403
-    assert visit.post(path, data=form, headers={"Origin": "http://evil.example"}).status_code == 403
+        assert (await visit.post(path, data=form, headers=headers)).status_code == 403
+    assert (await visit.post(path, data=form, headers={"Origin": "http://evil.example"})).status_code == 403
     for wrong in ("", older, csrf[:-1], "ä"):
-        assert visit.post(path, data=form | {"csrf": wrong}, headers=ours).status_code == 403
-    assert visit.post(path, data=form | {"name": "x" * 70_000}, headers=ours).status_code == 403
-    assert visit.post(path, json=form, headers=ours).status_code == 403
-    assert visit.get("/manage-tokens").status_code == 200  # still signed on
+        assert (await visit.post(path, data=form | {"csrf": wrong}, headers=ours)).status_code == 403
+    assert (await visit.post(path, data=form | {"name": "x" * 70_000}, headers=ours)).status_code == 403
+    assert (await visit.post(path, json=form, headers=ours)).status_code == 403
+    assert (await visit.get("/manage-tokens")).status_code == 200  # still signed on
 
 
 # The embedded stack's "sign in as"
 
 
 @pytest.fixture
-def demo(stage: Stage) -> Iterator[Site]:
+async def demo(stage: Stage) -> AsyncIterator[Site]:
     ehr = Ehr()
     settings = {"demo_ehr_key": SecretStr(ehr.private), "ehr_public_keys": {"demo": ehr.public}}
-    with Site(stage, **settings) as site:
+    async with Site(stage, **settings) as site:
         yield site
 
 
 async def test_sign_in_as_takes_the_real_way(demo: Site) -> None:
     visit = demo.client()
-    assert visit.get("/").headers["location"] == "/demo"
-    assert "Miriam Aldous" in visit.get("/demo").text
-    assert "/demo?to=/manage-tokens" in visit.get("/manage-tokens").text
+    assert (await visit.get("/")).headers["location"] == "/demo"
+    assert "Miriam Aldous" in (await visit.get("/demo")).text
+    assert "/demo?to=/manage-tokens" in (await visit.get("/manage-tokens")).text
     fields = {"prescriber_id": "P-1004", "pin_validated": "yes", "to": "/manage-tokens/select"}
-    page = visit.post("/demo", data=fields, headers={"Sec-Fetch-Site": "same-origin"}).text
+    page = (await visit.post("/demo", data=fields, headers={"Sec-Fetch-Site": "same-origin"})).text
     token = re.search(r'name="token" value="([^"]+)"', page)
     assert token
-    answer = visit.post("/launch", data={"token": token[1], "to": fields["to"]})
+    answer = await visit.post("/launch", data={"token": token[1], "to": fields["to"]})
     assert answer.headers["location"] == "/manage-tokens/select"
-    assert "Patrick O&#39;Dellmore" in visit.get("/manage-tokens").text
+    assert "Patrick O&#39;Dellmore" in (await visit.get("/manage-tokens")).text
 
 
 async def test_sign_in_as_is_not_there_for_anybody_else(site: Site, demo: Site) -> None:
     plain = site.client()
-    assert (plain.get("/demo").status_code, plain.post("/demo").status_code) == (404, 404)
-    assert plain.get("/").headers["location"] == "/manage-tokens"
+    assert ((await plain.get("/demo")).status_code, (await plain.post("/demo")).status_code) == (404, 404)
+    assert (await plain.get("/")).headers["location"] == "/manage-tokens"
     visit = demo.client()
     for headers in (
         {"Host": "rebound.evil.example"},
@@ -263,7 +265,7 @@ async def test_sign_in_as_is_not_there_for_anybody_else(site: Site, demo: Site) 
         {"Forwarded": "for=203.0.113.9"},
         {"Via": "1.1 proxy"},
     ):
-        assert visit.get("/demo", headers=headers).status_code == 404
-        answer = visit.post("/demo", data={"prescriber_id": "P-1001"}, headers=headers)
+        assert (await visit.get("/demo", headers=headers)).status_code == 404
+        answer = await visit.post("/demo", data={"prescriber_id": "P-1001"}, headers=headers)
         assert answer.status_code == 404
-    assert visit.post("/demo", data={"prescriber_id": "P-1001"}).status_code == 403  # not from our page
+    assert (await visit.post("/demo", data={"prescriber_id": "P-1001"})).status_code == 403  # not from our page

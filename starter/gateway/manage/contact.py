@@ -58,14 +58,19 @@ def read(fields: Mapping[str, str], *, shipped: bool) -> Contact:
 
 
 def _address(fields: Mapping[str, str]) -> tuple[Address | None, dict[str, str]]:
+    parts = {part: fields.get(part, "") for part in PARTS}
     try:
-        address = Address.model_validate({part: fields.get(part, "") for part in PARTS})
+        address = Address.model_validate(parts)
     except ValidationError as fault:
-        problems = fault.errors(include_url=False, include_input=False)
-        return None, {
+        wrong = {
             str(problem["loc"][0]): _sentence(str(problem["loc"][0]), problem["type"], problem.get("ctx", {}))
-            for problem in reversed(problems)
+            for problem in fault.errors(include_url=False, include_input=False)
         }
+        if not wrong.keys() & {"state", "postal_code"}:
+            # What is wrong with these two is said now, too, and not only when the rest has been corrected.
+            _, more = _address(parts | dict.fromkeys(wrong, "x"))
+            wrong |= more
+        return None, wrong
     return address, dict(reversed(problems_by_part(address)))
 
 

@@ -32,7 +32,7 @@ class Stage:
     """`at`: when it was reached; `due`: by when it is promised. Both UTC."""
 
     label: str
-    place: Literal["done", "here", "ahead", "ended"]
+    place: Literal["was", "here", "next", "end"]
     at: datetime | None = None
     due: datetime | None = None
 
@@ -45,15 +45,15 @@ def picture(token: Token) -> list[Stage]:
     stages = [
         Stage(
             label=status,
-            place="here" if token.live and place == furthest else "done",
+            place="here" if token.live and place == furthest else "was",
             # Enrolling proves delivery, also where the carrier has not said so.
             at=reached[status] or (token.row.enrolled_at if status is Status.DELIVERED else None),
         )
         for place, status in enumerate(way[: furthest + 1])
     ]
     if not token.live:
-        return [*stages, Stage(label=token.status, place="ended", at=token.row.ended_at)]
-    return [*stages, *(Stage(label=status, place="ahead", due=_due(token, status)) for status in way[furthest + 1 :])]
+        return [*stages, Stage(label=token.status, place="end", at=token.row.ended_at)]
+    return [*stages, *(Stage(label=status, place="next", due=_due(token, status)) for status in way[furthest + 1 :])]
 
 
 def _reached(token: Token) -> dict[Status, datetime | None]:

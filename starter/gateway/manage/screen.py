@@ -8,6 +8,7 @@ from starlette.responses import HTMLResponse
 
 from activities.letters import day, moment
 from domain.address import Address
+from starter.gateway.manage.times import by_when, last_instant, short
 from starter.gateway.pages import page, templates
 from starter.gateway.signon.sessions import Visitor
 
@@ -42,6 +43,9 @@ def _common(visitor: Visitor) -> dict[str, Any]:
         "now": datetime.now(UTC),
         "moment": moment,
         "day": day,
+        "short": short,
+        "by_when": by_when,
+        "last_instant": last_instant,
         "url_of": url_of,
         "lines_of": lines_of,
     }

@@ -3,8 +3,9 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from activities.letters import day, moment
+from activities.letters import day
 from domain.status import Kind, Status
+from starter.gateway.manage.times import by_when, last_instant
 from starter.gateway.manage.tokens import Token, overdue
 from starter.gateway.signon.sessions import Visitor
 from workflows.stages import promises
@@ -48,7 +49,7 @@ def now_what(token: Token, zone: ZoneInfo, now: datetime, carrier: str) -> str:
             )
         case Status.SHIPPED:
             due = token.promise(promises.DELIVERED)
-            by = f" and expected by {day(due.due, zone)}" if due and due.due > now else ""
+            by = f" and expected by {day(last_instant(due.due), zone)}" if due and due.due > now else ""
             return (
                 f"It is on its way with {carrier}{by}. Keep the email from Thales, our token vendor, until you have your token; if "
                 f"you have it already, open that email and click the link at its bottom.{late}"
@@ -78,7 +79,7 @@ def happened(token: Token, visitor: Visitor) -> list[tuple[datetime, str, str]]:
 
 def _by(token: Token, what: str, zone: ZoneInfo, now: datetime) -> str:
     promise = token.promise(what)
-    return f" and will be processed by {moment(promise.due, zone)}" if promise and promise.due > now else ""
+    return f" and will be processed by {by_when(promise.due, zone)}" if promise and promise.due > now else ""
 
 
 def _return(token: Token, zone: ZoneInfo) -> str:
