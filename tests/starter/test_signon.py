@@ -52,11 +52,10 @@ async def test_by_get_too(site: Site) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/manage-tokens/request")
 
 
-@pytest.mark.parametrize(
-    "to", ["https://evil.example/", "//evil.example", "/manage-tokens.evil.example", "/launch", "/\\evil"]
-)
-async def test_it_leads_nowhere_else(site: Site, to: str) -> None:
-    assert (await hand_over(site, site.ehr.token(), to=to)).headers["location"] == "/manage-tokens"
+async def test_it_leads_nowhere_else(site: Site) -> None:
+    for to in ("https://evil.example/", "//evil.example", "/manage-tokens.evil.example", "/launch", "/\\evil"):
+        answer = await hand_over(site, site.ehr.token(), to=to)
+        assert answer.headers["location"] == "/manage-tokens", to
 
 
 # Whole numbers: seconds from now.
@@ -75,15 +74,14 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-async def test_a_bad_launch_is_refused(site: Site, name: str) -> None:
-    claims, sentence = BAD[name]
+async def test_a_bad_launch_is_refused(site: Site) -> None:
     now = int(time.time())
-    stated: dict[str, Any] = {name: now + said if isinstance(said, int) else said for name, said in claims.items()}
-    answer = await hand_over(site, site.ehr.token(**stated))
-    assert answer.status_code == 403
-    assert sentence in answer.text
-    assert "set-cookie" not in answer.headers
+    for name, (claims, sentence) in BAD.items():
+        stated: dict[str, Any] = {name: now + said if isinstance(said, int) else said for name, said in claims.items()}
+        answer = await hand_over(site, site.ehr.token(**stated))
+        assert answer.status_code == 403, name
+        assert sentence in answer.text, name
+        assert "set-cookie" not in answer.headers, name
 
 
 async def test_a_forged_launch_is_refused(site: Site) -> None:
