@@ -10,15 +10,17 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from fastapi import FastAPI
 from playwright.async_api import Browser, Page, expect
+from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from simulators.serving import Serving
-from tests.site import PRESCRIBER, Site
+from tests.site import PRESCRIBER, Ehr, Site
 from tests.stage import Play, Stage
 
 pytestmark = pytest.mark.slow
 
+Look = Literal["light", "dark"]
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "images" / "pages"
 
 
@@ -31,8 +33,7 @@ async def site(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S
 
 async def sign_on(page: Page, site: Site, prescriber_id: str = PRESCRIBER) -> None:
     """With a session, at the list."""
-    form = {"token": site.ehr.token(prescriber_id)}
-    await page.request.post(f"{site.url}/launch", form=form, max_redirects=0)
+    await page.request.post(f"{site.url}/launch", form={"token": site.ehr.token(prescriber_id)}, max_redirects=0)
     await page.goto(f"{site.url}/manage-tokens")
 
 
@@ -305,6 +306,25 @@ async def test_the_ehr_hands_over_from_another_site(page: Page, site: Site) -> N
         await expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
 
 
+async def test_sign_in_as_in_the_embedded_stack(page: Page, stage: Stage) -> None:
+    ehr = Ehr()
+    settings = {"demo_ehr_key": SecretStr(ehr.private), "ehr_public_keys": {"demo": ehr.public}}
+    async with Site(stage, **settings) as site:
+        await page.goto(f"{site.url}/manage-tokens?request=soft")
+        await press(page, "Sign in as a sample prescriber")
+        found = await Axe().run(page)
+        assert found.response["violations"] == []
+        await page.get_by_label("Prescriber", exact=True).select_option("P-1007")
+        await press(page, "Sign in")
+        await expect(page.get_by_role("heading", name="Request Token")).to_be_visible()  # where the way led
+        await expect(page.get_by_label("Soft token")).to_be_checked()
+        await expect(page.get_by_text("Lucía Núñez Arroyal")).to_be_visible()
+        await page.goto(f"{site.url}/demo")
+        await page.get_by_label("Prescriber", exact=True).select_option("P-1025")
+        await press(page, "Sign in")
+        await expect(page.get_by_role("heading", name="Complete ID proofing first")).to_be_visible()
+
+
 # For everybody
 
 
@@ -322,9 +342,9 @@ async def test_axe_finds_nothing(browser: Browser, site: Site, stage: Stage) -> 
 
     async def look(where: str) -> None:
         # The stages lie differently on a phone; the rest is the same in both widths.
-        looks: list[tuple[Literal["light", "dark"], int]] = [("light", 1200), ("dark", 390)]
+        looks: tuple[tuple[Look, int], ...] = (("light", 1200), ("dark", 390))
         if where in ("", hard):
-            looks += [("light", 390), ("dark", 1200)]
+            looks = (*looks, ("light", 390), ("dark", 1200))
         for scheme, width in looks:
             await page.emulate_media(color_scheme=scheme)
             await page.set_viewport_size({"width": width, "height": 800})

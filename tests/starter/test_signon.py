@@ -47,6 +47,21 @@ async def test_a_launch_signs_on_and_leads_home(site: Site) -> None:
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", page.text)
 
 
+async def test_cookies_are_secure_everywhere_but_on_this_machine(stage: Stage) -> None:
+    for public, marked in (
+        ("https://tokens.example", True),
+        ("http://tokens.example", True),
+        ("http://localhost:8080", False),
+    ):
+        device = {"fingerprint": "a" * 64, "prescribes": True}
+        async with Site(stage, public_url=public) as site:
+            answer = await hand_over(site, site.ehr.token(device=device))
+        cookies = answer.headers.get_list("set-cookie")
+        assert len(cookies) == 2
+        assert all(("Secure" in cookie) is marked and "HttpOnly" in cookie for cookie in cookies), public
+        assert any(cookie.startswith("__Host-tokens_session=") for cookie in cookies) is marked
+
+
 async def test_by_get_too(site: Site) -> None:
     answer = await site.client().get("/launch", params={"token": site.ehr.token(), "to": "/manage-tokens/request"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/manage-tokens/request")

@@ -385,6 +385,8 @@ def test_every_part_is_told_the_others_addresses_and_no_secret_stands_in_a_comma
     secrets = [*own_keys["payload_keys"].values(), *own_keys["webhook_secrets"].values(), own_keys["pin_pepper"]]
     assert not any(secret in part for one in children.values() for part in one.command for secret in secrets)
     assert not any(name in children["vendor"].environment for name in keys.environment(own_keys))
+    told = [name for name, one in children.items() if own_keys["demo_ehr_key"] in one.environment.values()]
+    assert told == ["gateway"]  # only there is "sign in as"
     assert stat.S_IMODE((tmp_path / "webhook-secret").stat().st_mode) == 0o600
 
 
