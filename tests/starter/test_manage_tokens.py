@@ -238,6 +238,30 @@ async def test_times_are_the_practice_s(site: Site) -> None:
     assert "EST" not in page
 
 
+@pytest.mark.slow
+async def test_what_was_lost_or_never_activated_offers_a_new_one(site: Site) -> None:
+    lost, forgotten = await site.stage.request("hard"), await site.stage.request("soft")
+    await lost.process()
+    await lost.wait(days=16)
+    await forgotten.process()
+    await forgotten.wait(days=31)
+    visit = await site.visit()
+    for token in (lost, forgotten):
+        await token.result()
+        page = await visit.get(f"{HOME}/token/{token.id}")
+        assert "The request is cancelled." in page.text
+        again = re.search(r'id="again" href="([^"]+)"', page.text)
+        assert again
+        assert f'name="replaces" value="{token.id}"' in (await visit.get(unescape(again[1]))).text
+        for action, sentence in (
+            ("resend", "The activation link can't be sent again: it has been cancelled"),
+            ("cancel", "The request can't be cancelled: it has been cancelled"),
+        ):
+            answer = await visit.submit(f"{HOME}/token/{token.id}/{action}")
+            assert answer.status_code == 409
+            assert sentence in unescape(answer.text)
+
+
 async def test_select_needs_the_validated_pin(site: Site) -> None:
     token = await site.stage.request("soft")
     await token.process()
