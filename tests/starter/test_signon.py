@@ -167,7 +167,7 @@ async def test_who_is_not_known_or_not_proofed_is_told_what_to_do(site: Site) ->
 
 
 async def test_the_prescribing_device_is_remembered(stage: Stage, site: Site) -> None:
-    device = {"fingerprint": "f" * 64, "name": "Exam room 2", "prescribes": True}
+    device = {"fingerprint": "F" * 64, "name": "Exam room 2", "prescribes": True}
     visit = site.client()
     for _ in range(2):
         answer = await visit.post("/launch", data={"token": site.ehr.token(device=device)})

@@ -35,7 +35,8 @@ class NotLaunched(Exception):
 class Device(BaseModel):
     """The device at which the EHR runs. `prescribes`: prescriptions are sent from it."""
 
-    fingerprint: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,128}$")]
+    fingerprint: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z0-9_-]{16,128}$")]
+    """In small letters, as devices are looked up."""
     name: Text = "A device of the EHR"
     prescribes: StrictBool = False
 
