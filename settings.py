@@ -111,7 +111,23 @@ class Settings(BaseSettings):
     idempotency_hours: Annotated[int, Field(ge=1)] = 24
     """How long an Idempotency-Key is remembered."""
 
+    # Sign-on of prescribers
+    ehr_issuer: str = "https://ehr.rxnt.example"
+    """Who signs launch tokens (`iss`)."""
+    ehr_public_keys: dict[str, str] = {}
+    """Key id to the EHR's public key, PEM (RSA, P-256 or Ed25519)."""
+    launch_audience: str | None = None
+    """For whom launch tokens are made out (`aud`). Left out: what links in emails begin with."""
+    session_idle_minutes: Annotated[int, Field(ge=1, le=240)] = 15
+    session_hours: Annotated[int, Field(ge=1, le=24)] = 8
+    demo_ehr_key: SecretStr = SecretStr("")
+    """Private key with which the embedded stack's "sign in as" page plays the EHR; only `starter/stack.py` sets it."""
+
     policy: Policy = Policy()
+
+    @property
+    def audience_of_launches(self) -> str:
+        return self.launch_audience or self.public_base
 
     @property
     def url_of_database(self) -> str:

@@ -358,6 +358,35 @@ class IdempotentRequest(Base):
     """The answer as it was sent. Answers to POSTs hold no name, email or address."""
 
 
+class LaunchRow(Base):
+    """A launch token that has been used: none is taken twice, by whichever copy of the gateway."""
+
+    __tablename__ = "launches"
+
+    launch_hash: Mapped[str] = mapped_column(primary_key=True)
+    """SHA-256 of issuer and `jti`."""
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    """From then on the token is refused by its age, and the row can go."""
+
+
+class SessionRow(Base):
+    """A prescriber at the pages. The id that the browser shows is kept as a hash only."""
+
+    __tablename__ = "page_sessions"
+
+    session_hash: Mapped[str] = mapped_column(primary_key=True)
+    prescriber_id: Mapped[str] = mapped_column(ForeignKey("prescribers.prescriber_id"), index=True)
+    pin_validated: Mapped[bool]
+    """The EHR says that the PIN has been validated (article, "Activate a Token")."""
+    device: Mapped[str | None]
+    """Fingerprint of the device at which the EHR runs."""
+    signed_on_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    """The end, however busy it is."""
+    ended_at: Mapped[datetime | None]
+
+
 class SoftEnrollment(Base):
     """What a prescriber has typed for a soft token, kept before Temporal hears of it: only its reference travels."""
 

@@ -55,31 +55,36 @@ class Address(BaseModel):
 
 
 def problems(address: Address) -> list[str]:
-    """What keeps a parcel from being sent to `address`, one plain sentence each; empty when nothing does.
+    """What keeps a parcel from being sent to `address`, one plain sentence each; empty when nothing does."""
+    return [sentence for _part, sentence in problems_by_part(address)]
+
+
+def problems_by_part(address: Address) -> list[tuple[str, str]]:
+    """The same, each with the part of the address that it is about.
 
     Real are the 50 states, DC, the five territories that parcel carriers deliver to, and the military's AA, AE and AP.
     A ZIP that the table has must be listed in the state. One that it does not have may be newer than the table: it is
     taken where the first three digits (the sorting centre) are the state's, and refused elsewhere.
     """
-    found: list[str] = []
+    found: list[tuple[str, str]] = []
     states = _states()
     real = address.state in states
     if not real:
-        found.append(_not_a_state(address.state))
+        found.append(("state", _not_a_state(address.state)))
     if not _ZIP.fullmatch(address.postal_code):
-        found.append(
-            "The ZIP code is not in a form that the carrier takes: write five digits (21409) or ZIP+4 (21409-1234)."
-        )
-        return found
+        form = "The ZIP code is not in a form that the carrier takes: write five digits (21409) or ZIP+4 (21409-1234)."
+        return [*found, ("postal_code", form)]
     belongs = _states_of_zip(address.postal_code[:5])
     if not belongs:
-        found.append("The ZIP code does not exist: no state has codes with its first three digits; check the number.")
+        unknown = "The ZIP code does not exist: no state has codes with its first three digits; check the number."
+        found.append(("postal_code", unknown))
     elif real and address.state not in belongs:
         where = " or ".join(states.get(state, state) for state in sorted(belongs))
-        found.append(
+        misfit = (
             f"The ZIP code does not fit the state: it belongs to {where}, not to {states[address.state]}; "
             "correct whichever of the two is wrong."
         )
+        found.append(("postal_code", misfit))
     return found
 
 

@@ -147,11 +147,9 @@ class Journeys:
         except (WorkflowQueryFailedError, WorkflowQueryRejectedError):
             raise Unanswered(workflow_id) from None
         except RuntimeError as fault:
-            if "client connect" in str(
-                fault
-            ):  # a lazy client's first connection; the SDK has no type of its own for it
-                raise Unreachable from None
-            raise
+            if "client connect" not in str(fault):
+                raise
+            raise Unreachable from None  # how a client that connects at its first need says that it can't
         except RPCError as fault:
             match fault.status:
                 case RPCStatusCode.NOT_FOUND:

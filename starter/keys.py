@@ -1,6 +1,7 @@
 """The embedded stack's own secrets: made at its first start, kept in `<state>/keys.json`, readable to its owner only."""
 
 import contextlib
+import fcntl
 import hashlib
 import hmac
 import json
@@ -11,8 +12,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
 SENDERS = ("plain", "easypost", "shippo", "vendor", "surescripts")
 """Who sends webhooks, each with a secret of its own."""
+
+_DEMO_KEY = "demo"
+"""The key id of the demo EHR."""
 
 
 class KeysUnreadable(Exception):
@@ -20,13 +33,16 @@ class KeysUnreadable(Exception):
 
 
 def load_or_create(state: Path) -> dict[str, Any]:
-    """The keys of the stack on `state`: `payload_keys` and `seal_keys` (key id to 64 hex digits), `pin_pepper` (hex) and
-    `webhook_secrets` (sender to hex). Two processes that come at once get the same ones. Raises KeysUnreadable."""
+    """The keys of the stack on `state`: `payload_keys` and `seal_keys` (key id to 64 hex digits), `pin_pepper` (hex),
+    `webhook_secrets` (sender to hex) and `demo_ehr_key` (PEM). Two processes that come at once get the same ones. A file of
+    an older version is completed. Raises KeysUnreadable."""
     path = path_in(state)
     if not path.exists():
         _create(path)
     try:
         keys = json.loads(path.read_text())
+        if isinstance(keys, dict) and "payload_keys" in keys and "demo_ehr_key" not in keys:
+            keys = _complete(path)
         environment(keys)
         completed = {sender: _derived(keys["pin_pepper"], sender) for sender in SENDERS} | keys["webhook_secrets"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -65,6 +81,7 @@ def environment(keys: dict[str, Any]) -> dict[str, str]:
         "TOKENS_SEAL_KEYS": json.dumps(keys["seal_keys"]),
         "TOKENS_PIN_PEPPER": keys["pin_pepper"],
         "TOKENS_WEBHOOK_SECRETS": json.dumps(keys["webhook_secrets"]),
+        "TOKENS_EHR_PUBLIC_KEYS": json.dumps({_DEMO_KEY: _public(keys["demo_ehr_key"])}),
     }
 
 
@@ -74,6 +91,36 @@ def _derived(root: str, sender: str) -> str:
     return hmac.new(bytes.fromhex(root), f"webhook secret of {sender}".encode(), hashlib.sha256).hexdigest()
 
 
+def _public(pem: str) -> str:
+    public = load_pem_private_key(pem.encode(), None).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _demo_ehr_key() -> str:
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def _complete(path: Path) -> dict[str, Any]:
+    """Adds what older versions did not make; what is there stays as it is."""
+    with _locked(path.parent):
+        keys = {"demo_ehr_key": _demo_ehr_key(), **json.loads(path.read_text())}
+        with _written(path, keys) as temporary:
+            temporary.replace(path)
+    return keys
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Of two processes, one after the other."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = {
@@ -81,6 +128,7 @@ def _create(path: Path) -> None:
         "seal_keys": {"k1": secrets.token_hex(32)},
         "pin_pepper": secrets.token_hex(32),
         "webhook_secrets": {sender: secrets.token_hex(32) for sender in SENDERS},
+        "demo_ehr_key": _demo_ehr_key(),
     }
     # A link, not a rename: the second to come must not replace keys that are in use already.
     with _written(path, made) as temporary, contextlib.suppress(FileExistsError):

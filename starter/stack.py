@@ -211,8 +211,9 @@ class Layout:
         """Gateway and worker, which need Temporal and the database."""
         environment = self._environment()
         gateway = ["starter.gateway", "--port", self._port("gateway")]
+        demo = {"TOKENS_DEMO_EHR_KEY": self._keys["demo_ehr_key"]}
         return [
-            _python("gateway", "the gateway", gateway, environment, self.wanted["gateway"]),
+            _python("gateway", "the gateway", gateway, environment | demo, self.wanted["gateway"]),
             _python("worker", "the worker", ["worker"], environment),
         ]
 

@@ -15,8 +15,10 @@ from starter.gateway.api.openapi import describe
 from starter.gateway.api.routers import routers
 from starter.gateway.codec import codec_app
 from starter.gateway.intake import LimitedBody, RawIds
+from starter.gateway.manage import routes as manage
 from starter.gateway.metrics import Measured, Metrics
 from starter.gateway.parts import Gateway
+from starter.gateway.signon import routes as signon
 from starter.gateway.webhooks.router import router as webhooks
 from starter.gateway.webhooks.sweep import sweeping
 
@@ -51,6 +53,8 @@ def app(settings: Settings, client: Client | None = None, task_queue: str = TASK
     application.include_router(webhooks(gateway))
     for router in routers(gateway):
         application.include_router(router)
+    door = signon.install(application, gateway)
+    manage.install(application, gateway, door)
     describe(application)
     problems.install(application)
     application.add_middleware(LimitedBody)

@@ -83,3 +83,21 @@ def test_the_settings_read_them_from_the_environment(tmp_path: Path, monkeypatch
     assert settings.seal_keys["k1"].get_secret_value() == made["seal_keys"]["k1"]
     assert settings.webhook_secrets["plain"].get_secret_value() == made["webhook_secrets"]["plain"]
     assert settings.pin_pepper.get_secret_value() == made["pin_pepper"]
+
+
+def test_a_file_of_an_older_version_is_completed(tmp_path: Path) -> None:
+    older = keys.load_or_create(tmp_path)
+    del older["demo_ehr_key"]
+    (tmp_path / "keys.json").write_text(json.dumps(older))
+    with ThreadPoolExecutor(8) as threads:
+        completed = list(threads.map(keys.load_or_create, [tmp_path] * 8))
+    assert all(one == completed[0] for one in completed)
+    assert older.items() < completed[0].items()
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+    assert stat.S_IMODE((tmp_path / "keys.json").stat().st_mode) == 0o600
+
+
+def test_the_demo_ehr_s_private_key_is_not_given_to_everybody(tmp_path: Path) -> None:
+    made = keys.load_or_create(tmp_path)
+    assert made["demo_ehr_key"] not in keys.environment(made).values()
+    assert "PRIVATE" not in str(keys.environment(made))

@@ -392,6 +392,8 @@ def test_every_part_is_told_the_others_addresses_and_no_secret_stands_in_a_comma
         given = json.loads(hooks.read_text())
         assert all(own_keys["webhook_secrets"][sender] == hook["secret"] for sender, hook in given.items())
         assert all(hook["url"].startswith(f"{info['gateway']}/v1/webhooks/") for hook in given.values())
+    told = [name for name, one in children.items() if own_keys["demo_ehr_key"] in one.environment.values()]
+    assert told == ["gateway"]  # only there is "sign in as"
 
 
 async def test_a_taken_temporal_port_is_told_before_anything_starts(tmp_path: Path, foreign_port: int) -> None:

@@ -1,0 +1,47 @@
+"""Headless Chromium, one for the session, and a fresh context for each test."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for all tests. Where it is missing they fail, and say so."""
+    if not CHROMIUM.exists():  # noqa: ASYNC240  # once, and quick
+        pytest.fail(
+            f"{CHROMIUM} is missing, and the pages are tested in it; install Debian's package chromium.", pytrace=False
+        )
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=str(CHROMIUM),
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ],
+        )
+        async with browser:
+            yield browser
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page in a context of its own: no cookies, nothing cached. What its scripts throw fails the test."""
+    context = await browser.new_context()
+    context.set_default_timeout(10_000)
+    page = await context.new_page()
+    thrown: list[str] = []
+    page.on("pageerror", lambda fault: thrown.append(str(fault)))
+    page.on("console", lambda line: thrown.append(line.text) if "Content Security Policy" in line.text else None)
+    yield page
+    await context.close()
+    assert not thrown, thrown
