@@ -8,19 +8,21 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 from temporalio.client import Client
 
-from connection import connect
+from connection import TASK_QUEUE, connect
 from settings import Settings
 from starter.gateway import carrier_webhook, health
+from starter.gateway.activation import routes as activation
 from starter.gateway.codec import codec_app
+from starter.gateway.mailbox import routes as mailbox
 from starter.gateway.parts import Gateway
 
 _STATIC = Path(__file__).parent / "static"
 
 
-def app(settings: Settings, client: Client | None = None) -> FastAPI:
+def app(settings: Settings, client: Client | None = None, task_queue: str = TASK_QUEUE) -> FastAPI:
     """The gateway. Without a `client` it connects at its first need by the SDK's own settings, so that it starts, and says
     503, while Temporal is away."""
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, task_queue)
 
     @contextlib.asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
@@ -41,4 +43,6 @@ def app(settings: Settings, client: Client | None = None) -> FastAPI:
     application.mount("/static", StaticFiles(directory=_STATIC))
     application.include_router(health.router(gateway))
     application.include_router(carrier_webhook.router(gateway))
+    application.include_router(activation.router(gateway))
+    application.include_router(mailbox.router(gateway))
     return application

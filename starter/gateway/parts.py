@@ -4,6 +4,7 @@ from sqlalchemy import Engine
 from temporalio.client import Client
 
 from activities.verification import Verification
+from connection import TASK_QUEUE
 from database.engine import Sessions, engine_of, sessions_of
 from settings import Settings
 from starter.journeys import Journeys
@@ -13,8 +14,9 @@ from starter.target import seal_of
 class Gateway:
     """Settings, database and journeys. `open` and `close` frame its life, in the event loop that serves."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, task_queue: str = TASK_QUEUE) -> None:
         self.settings = settings
+        self._task_queue = task_queue
         self._engine: Engine = engine_of(settings.url_of_database)
         self.sessions: Sessions = sessions_of(self._engine)
         self._client: Client | None = None
@@ -35,7 +37,7 @@ class Gateway:
     @property
     def journeys(self) -> Journeys:
         """Starts journeys and speaks with them."""
-        return Journeys(self.client)
+        return Journeys(self.client, self._task_queue)
 
     def verification(self) -> Verification:
         """Judges passcodes of active tokens. Raises ValueError where no sealing key is set."""
