@@ -150,7 +150,7 @@ def _is_enrolled(visit: Visit, reference: str) -> bool:
 async def enroll(visit: Visit, fields: Mapping[str, str]) -> Response:
     """By the reference only: PIN and seed lie where they were stored."""
     reference, name = fields.get("enrollment_ref", ""), visit.typed("token_name")
-    if not _REFERENCE.fullmatch(reference) or not name:
+    if not _REFERENCE.fullmatch(reference) or (not name and visit.standing == "open"):
         return visit.go("pin")
     status = 422
     try:

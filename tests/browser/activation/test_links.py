@@ -27,7 +27,9 @@ async def test_expired_on_the_journey_s_clock_and_a_new_one(site: Site, page: Pa
     await page.goto(old)
     await expect(page.get_by_role("heading", level=1)).to_have_text("A newer activation link has been sent")
     before = journey.letters().count("vendor_activation_hard")
-    await page.get_by_role("button", name="Send me a new link").click()  # once per link and time: nobody's mailbox is flooded
+    await page.get_by_role(
+        "button", name="Send me a new link"
+    ).click()  # once per link and time: nobody's mailbox is flooded
     await expect(page.get_by_role("heading", level=1)).to_have_text("A new link is on its way")
     await journey.wait(seconds=5)
     assert journey.letters().count("vendor_activation_hard") == before
@@ -43,9 +45,7 @@ async def test_expired_on_our_clock_too(site: Site, page: Page) -> None:
     journey = await site.ready("soft")
     with site.stage.sessions.begin() as session:
         past = datetime.now(UTC) - timedelta(minutes=1)
-        session.execute(
-            update(ActivationLink).where(ActivationLink.journey_id == journey.id).values(valid_until=past)
-        )
+        session.execute(update(ActivationLink).where(ActivationLink.journey_id == journey.id).values(valid_until=past))
     await page.goto(site.link(journey))
     await expect(page.get_by_role("heading", level=1)).to_have_text("This activation link has expired")
 

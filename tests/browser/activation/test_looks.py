@@ -1,5 +1,6 @@
 """Every page: axe-core finds nothing, in light and dark, at a desk and on a phone."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -89,9 +90,11 @@ async def tour(site: Site, page: Page, folder: Path | None = None) -> None:
     await looks.at("mailbox-message")
 
 
-async def test_every_page_is_accessible_in_every_guise(site: Site, browser: Browser, request: pytest.FixtureRequest) -> None:
+async def test_every_page_is_accessible_in_every_guise(site: Site, browser: Browser) -> None:
+    """`ACTIVATION_PICTURES=FOLDER` keeps what was looked at; docs/activation.md shows some of it."""
     context = await browser.new_context()
     try:
-        await tour(site, await context.new_page())
+        pictures = os.environ.get("ACTIVATION_PICTURES")
+        await tour(site, await context.new_page(), Path(pictures) if pictures else None)
     finally:
         await context.close()

@@ -39,7 +39,12 @@ async def test_from_the_email_to_active(site: Site, page: Page) -> None:
     await press(page, "Continue")
     await expect(page.locator("#device-wrong")).to_be_visible()
     await named(page, site.link(journey))
-    for pin, again, said in (("12a4", None, "four digits"), ("0000", None, "same"), ("1234", None, "run"), ("2580", "2581", "twice")):
+    for pin, again, said in (
+        ("12a4", None, "four digits"),
+        ("0000", None, "same"),
+        ("1234", None, "run"),
+        ("2580", "2581", "twice"),
+    ):
         await chosen(page, pin, again)
         await expect(page.get_by_role("alert")).to_contain_text(said)
         assert pin not in await page.content()
