@@ -51,6 +51,8 @@ class Settings(BaseSettings):
 
     # The embedded stack
     state: Path = Path(".local")
+    embedded: bool = False
+    """This is the embedded stack, with pages for whoever tries it out; only `starter/stack.py` sets it."""
     temporal_binary: Path | None = None
     temporal_port: Port = 7233
     ui_port: Port = 8233

@@ -22,6 +22,8 @@ WRONG = (
     "button again and enter the new passcode."
 )
 
+EXPIRED = "This activation link has expired; ask for a new activation link."
+
 
 class HardAttempt(BaseModel):
     """A serial number and passcode as typed. `at` (UTC) is the journey's time."""
@@ -151,9 +153,8 @@ def _bad_link(session: Session, journey_id: str, link_hash: str | None, at: date
     if link_hash is None:
         return None
     link = session.get(ActivationLink, link_hash)
-    again = "ask for a new activation link"
     if link is None or link.journey_id != journey_id:
-        return f"This activation link is not for this token; open the newest activation email, or {again}."
+        return "This activation link is not for this token; open the newest activation email, or ask for a new activation link."
     match link.ended_because:
         case "superseded":
             return "A newer activation link has been sent; open the newest activation email."
@@ -163,4 +164,4 @@ def _bad_link(session: Session, journey_id: str, link_hash: str | None, at: date
             return "This request has ended, and its activation link with it; request a new token instead."
         case _:
             expired = link.valid_until is not None and at > link.valid_until
-            return f"This activation link has expired; {again}." if expired else None
+            return EXPIRED if expired else None

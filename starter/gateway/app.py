@@ -11,10 +11,12 @@ from temporalio.client import Client
 from connection import TASK_QUEUE, connect
 from settings import Settings
 from starter.gateway import health, problems
+from starter.gateway.activation import routes as activation
 from starter.gateway.api.openapi import describe
 from starter.gateway.api.routers import routers
 from starter.gateway.codec import codec_app
 from starter.gateway.intake import LimitedBody, RawIds
+from starter.gateway.mailbox import routes as mailbox
 from starter.gateway.manage import routes as manage
 from starter.gateway.metrics import Measured, Metrics
 from starter.gateway.parts import Gateway
@@ -55,6 +57,8 @@ def app(settings: Settings, client: Client | None = None, task_queue: str = TASK
         application.include_router(router)
     door = signon.install(application, gateway)
     manage.install(application, gateway, door)
+    application.include_router(activation.router(gateway))
+    application.include_router(mailbox.router(gateway))
     describe(application)
     problems.install(application)
     application.add_middleware(LimitedBody)

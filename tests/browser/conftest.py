@@ -1,12 +1,14 @@
 """Headless Chromium, one for the session, and a fresh context for each test."""
 
+import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = Path(os.environ.get("TOKENS_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium")
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +39,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page in a context of its own: no cookies, nothing cached. What its scripts throw fails the test."""
     context = await browser.new_context()
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(15_000)
     page = await context.new_page()
     thrown: list[str] = []
     page.on("pageerror", lambda fault: thrown.append(str(fault)))

@@ -432,7 +432,18 @@ async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_
     async with Stack(by_the_clock, said.append) as running:
         first = dict(running.info)
         assert set(first["pids"]) == _PARTS
-        addresses = {"temporal", "ui", "gateway", "codec", "smtp", "vendor", "carrier", "directory", "mail_control"}
+        addresses = {
+            "temporal",
+            "ui",
+            "gateway",
+            "codec",
+            "mailbox",
+            "smtp",
+            "vendor",
+            "carrier",
+            "directory",
+            "mail_control",
+        }
         assert set(first) == addresses | {"database_url", "namespace", "state", "mail", "import_folder", "pids"}
         assert first["namespace"] == "default"
         assert (settings.state / "mail").is_dir()

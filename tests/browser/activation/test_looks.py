@@ -1,0 +1,100 @@
+"""Every page: axe-core finds nothing, in light and dark, at a desk and on a phone."""
+
+import os
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page
+
+from tests.browser.activation.conftest import Site
+from tests.browser.activation.test_soft import chosen, named
+
+pytestmark = pytest.mark.slow
+DESK, PHONE = {"width": 1000, "height": 800}, {"width": 375, "height": 740}
+
+
+class Looks:
+    """Looks at a page in every guise; into `folder` go its pictures, where one is given."""
+
+    def __init__(self, page: Page, folder: Path | None = None) -> None:
+        self._page, self._folder, self._axe = page, folder, Axe()
+
+    async def at(self, name: str) -> None:
+        for scheme in ("light", "dark"):
+            await self._page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            for width, size in (("desk", DESK), ("phone", PHONE)):
+                await self._page.set_viewport_size(size)  # type: ignore[arg-type]
+                found = await self._axe.run(self._page)
+                assert not found.response["violations"], f"{name}, {scheme}, {width}: {found.generate_report()}"
+                wide = await self._page.evaluate("document.documentElement.scrollWidth > innerWidth")
+                assert not wide, f"{name} is wider than the {width}"
+                if self._folder:
+                    await self._page.screenshot(path=self._folder / f"{name}-{scheme}-{width}.png", full_page=True)
+        await self._page.set_viewport_size(DESK)  # type: ignore[arg-type]
+
+
+async def tour(site: Site, page: Page, folder: Path | None = None) -> None:
+    """Through every page of both kinds."""
+    looks = Looks(page, folder)
+    hard = await site.stage.request("hard")
+    await hard.process()
+    await hard.wait(days=1)
+    link = site.link(hard)
+    serial = (await hard.status())["serial_number"]
+    await page.goto(link)
+    await looks.at("hard-serial")
+    await page.get_by_role("button", name="Continue").click()
+    await looks.at("hard-serial-wrong")
+    await page.get_by_role("textbox", name="Serial number").fill(serial)
+    await page.get_by_role("button", name="Continue").click()
+    await looks.at("hard-passcode")
+    await page.get_by_role("textbox", name="Passcode").fill("000000")
+    await page.get_by_role("button", name="Activate my token").click()
+    await looks.at("hard-passcode-wrong")
+
+    soft = await site.ready("soft")
+    await page.goto(site.link(soft))
+    await looks.at("soft-device")
+    await page.get_by_label("Yes, I prescribe with it").check()
+    await page.get_by_role("button", name="Continue").click()
+    await looks.at("soft-same-device")
+    await page.get_by_role("link", name="Change my answer").click()
+    await page.get_by_label("No, I never send prescriptions from it").check()
+    await page.get_by_role("button", name="Continue").click()
+    await looks.at("soft-download")
+    await page.get_by_role("button", name="Enroll my token").click()
+    await looks.at("soft-name")
+    await named(page, site.link(soft))
+    await looks.at("soft-pin")
+    await chosen(page, "1234", "12")
+    await looks.at("soft-pin-wrong")
+    await chosen(page, "2580")
+    await looks.at("soft-app")
+    await page.get_by_role("button", name="It is in my app: finish").click()
+    await page.get_by_text("Syncing with Surescripts.").wait_for()
+    await looks.at("syncing")
+    await soft.wait(minutes=10)
+    await page.reload()
+    await looks.at("active")
+
+    await hard.update("resend_activation", {"by": "Dana"})
+    await hard.wait(seconds=5)
+    await page.goto(link)
+    await looks.at("superseded")
+    await page.goto(f"{site.url}/activate/{'x' * 32}")
+    await looks.at("unknown")
+    await page.goto(f"{site.url}/mailbox")
+    await looks.at("mailbox")
+    await page.get_by_role("link", name="Set up your soft token").first.click()
+    await looks.at("mailbox-message")
+
+
+async def test_every_page_is_accessible_in_every_guise(site: Site, browser: Browser) -> None:
+    """`ACTIVATION_PICTURES=FOLDER` keeps what was looked at; docs/activation.md shows some of it."""
+    context = await browser.new_context()
+    try:
+        pictures = os.environ.get("ACTIVATION_PICTURES")
+        await tour(site, await context.new_page(), Path(pictures) if pictures else None)
+    finally:
+        await context.close()
