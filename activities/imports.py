@@ -2,7 +2,7 @@
 
 A file is read in batches into a table of its own (`imported_tokens`), seeds sealed, and how far it has come is written with each
 batch: whoever goes on after a killed worker begins there. Only when all of it has been read does one transaction compare it with
-the stock and move it over, so that stock is unchanged or complete at any time (docs/decisions/0006-imports.md).
+the stock and move it over, so that stock is unchanged or complete at any time (docs/decisions/0008-imports.md).
 """
 
 import hashlib
