@@ -8,7 +8,7 @@ import json
 import time
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class Hook:
     """Where webhooks go, and the secret they are signed with."""
 
     url: str
-    secret: str = ""
+    secret: str = field(default="", repr=False)
 
 
 Sign = Callable[[Hook, bytes], Mapping[str, str]]

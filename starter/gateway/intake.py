@@ -8,7 +8,7 @@ from starter.gateway.problems import problem
 LARGEST_BODY = 256 * 1024
 """Bytes. The largest body that is sent for a reason is a carrier's event, of some 20 KB."""
 _TOO_LARGE = f"The body is larger than {LARGEST_BODY // 1024} KB, which nothing here needs; send one request at a time."
-_OWN_LIMIT = "/codec/"
+_OWN_LIMIT = ("/codec/", "/v1/webhooks/")
 
 
 class LimitedBody:

@@ -104,4 +104,4 @@ async def test_the_email_says_what_to_do(stage: Stage) -> None:
     assert text is not None
     said = text.get_content()
     assert "1449 Whitehall Road" in said
-    assert "must return it by Thursday 2 April 2037" in " ".join(said.split())
+    assert "must return it, so that it is here by Thursday 2 April 2037" in " ".join(said.split())

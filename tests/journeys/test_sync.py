@@ -35,7 +35,7 @@ async def test_synced_after_the_hour(stage: Stage) -> None:
     assert sorted(journey.letters()[-2:]) == ["sync_late", "team_sync_late"]
     snapshot = await journey.status()
     assert snapshot["status"] == "Syncing"
-    assert snapshot["needs_attention"] == "not synced with Surescripts within an hour"
+    assert snapshot["needs_attention"] == "not synced with Surescripts within 60 minutes"
     assert (await journey.handle.describe()).typed_search_attributes.get(NEEDS_ATTENTION) is True
     await journey.wait(minutes=16)
     snapshot = await journey.status()

@@ -444,7 +444,15 @@ async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_
             "directory",
             "mail_control",
         }
-        assert set(first) == addresses | {"database_url", "namespace", "state", "mail", "import_folder", "pids"}
+        assert set(first) == addresses | {
+            "database_url",
+            "namespace",
+            "state",
+            "mail",
+            "import_folder",
+            "seal_keys",
+            "pids",
+        }
         assert first["namespace"] == "default"
         assert (settings.state / "mail").is_dir()
         assert first["mail"] == str(settings.state / "mail")
