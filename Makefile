@@ -8,6 +8,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/token-fulfillment
+# Two processes, each with a Temporal server of its own; the tests of a file stay together.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 help: ## List the targets
@@ -20,10 +22,10 @@ up: temporal ## The embedded stack; stays up until Ctrl-C
 	@exec $(BIN)/tokens up
 
 test: temporal browser ## All tests, on a real Temporal server
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
 test-fast: temporal ## All tests but those marked slow
-	@$(BIN)/pytest -q -m "not slow"
+	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not slow"
 
 golden: temporal ## Record the histories of this release, for replay under later ones (RELEASE=x.y.z)
 	@test -n "$(RELEASE)" || { echo "Say which release: make golden RELEASE=0.2.0" >&2; exit 1; }

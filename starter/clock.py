@@ -39,7 +39,7 @@ class Clock:
             else:
                 return
             await asyncio.sleep(0.02)
-            await self.to(await self.now() + timedelta(milliseconds=20))
+            await self._ahead(timedelta(milliseconds=20))
         raise Stuck("the journey did not begin")
 
     async def to(self, moment: datetime) -> None:
@@ -48,6 +48,9 @@ class Clock:
         ahead = moment - await self.now()
         if ahead < timedelta(0):
             raise ValueError(f"{moment:%Y-%m-%d %H:%M} is past on this journey's clock; clocks go forward only")
+        await self._ahead(ahead)
+
+    async def _ahead(self, ahead: timedelta) -> None:
         try:
             arrived = await asyncio.wait_for(self._skipper.fast_forward(self._handle, ahead), self._patience)
         except RPCError as fault:
