@@ -15,6 +15,7 @@ from database.tables import JourneyRow, ReturnRow, TokenRow
 from domain.address import Address
 from domain.policy import Policy
 from domain.returning import Return, ReturnStatus
+from domain.status import Kind
 from domain.token_state import MAY_COME_BACK, TokenState, in_words
 
 
@@ -55,7 +56,7 @@ class Returns:
     def admit(self, wanted: ReturnAdmission) -> ReturnAdmitted:
         """Checks that the token is one to be awaited, and records that it is. One that was written off is awaited again.
 
-        Raises `refused`: no such journey, another journey's serial, a token that is still in use or here already, a
+        Raises `refused`: no such journey, another journey's serial, a soft token, a token that is still in use or here already, a
         token that is awaited by another return.
         """
         try:
@@ -75,6 +76,10 @@ class Returns:
             raise refused(
                 f"Serial {wanted.serial_number} is not the token of journey {wanted.journey_id}; read the back of the token "
                 "again, below the bar code."
+            )
+        if journey.kind == Kind.SOFT:
+            raise refused(
+                f"{wanted.journey_id} is a soft token, an app that nobody can send by mail; deactivate it, and nothing has to come back."
             )
         admitted = ReturnAdmitted(
             policy=self._policy,

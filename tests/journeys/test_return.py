@@ -208,6 +208,10 @@ async def test_what_is_not_to_be_awaited_is_refused(stage: Stage) -> None:
     assert "There is no journey" in await refused(journey_id="nowhere", serial_number=serial)
     assert "is not the token of journey" in await refused(journey_id=live.id, serial_number="HT-1")
     assert "`journey_id` is missing" in await refused(serial_number=serial)
+    app = await stage.request("soft")
+    await app.reach("Active")
+    soft_serial = (await app.status())["serial_number"]
+    assert "is a soft token, an app" in await refused(journey_id=app.id, serial_number=soft_serial)
     journey, back, serial = await asked_back(stage)
     assert f"awaited already by {back.id}" in await refused(journey_id=journey.id, serial_number=serial)
     await back.update("received", {"serial_number": serial, "received_by": "Mo"})
