@@ -46,7 +46,7 @@ TUESDAY = datetime(2037, 3, 3, 10, 0, tzinfo=NEW_YORK)
 """An ordinary morning. 2037 has the calendar of 2026, and is far enough ahead for the tests not to age."""
 EVENING = TUESDAY.replace(hour=18)
 """After the carrier's cut-off: what is processed now waits for the next day."""
-_PATIENCE = 20
+_PATIENCE = 60
 
 
 class Theatre(ExitStack):
