@@ -88,7 +88,7 @@ class Dependencies(ExitStack):
             Queue(self.sessions),
             Mail(self.sessions, seal, route(settings)),
             Enrollment(self.sessions, seal),
-            Calendar(),
+            Calendar(settings.policy),
             Imports(self.sessions, seal, ImportFolder(settings.folder_of_imports, seal)),
         )
 

@@ -25,7 +25,11 @@ class ShippingAnswer(BaseModel):
 
 
 class Calendar:
-    """Needs nothing: the calendars come with the release."""
+    """Given the days on which the carrier is known to be closed today. A journey keeps the figures that it started with, but a
+    storm closes the carrier for those on their way, too."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._closed = policy.carrier_closed
 
     @activity.defn(name="calendar.shipping_day")
     def shipping_day(self, question: CalendarQuestion) -> ShippingAnswer:
@@ -33,11 +37,14 @@ class Calendar:
         zone = ZoneInfo(question.policy.carrier_time_zone)
         day_after = question.at.astimezone(zone).date() + timedelta(days=1)
         return ShippingAnswer(
-            plan=calendar.shipping_day(question.at, question.policy),
+            plan=calendar.shipping_day(question.at, self._present(question.policy)),
             promised_by=datetime.combine(day_after, time.min, zone).astimezone(UTC),
         )
 
     @activity.defn(name="calendar.delivery_window")
     def delivery_window(self, question: CalendarQuestion) -> calendar.DeliveryWindow:
         """When a parcel shipped at `at` is expected, late and lost."""
-        return calendar.delivery_window(question.at, question.policy)
+        return calendar.delivery_window(question.at, self._present(question.policy))
+
+    def _present(self, policy: Policy) -> Policy:
+        return policy.model_copy(update={"carrier_closed": self._closed})

@@ -3,7 +3,11 @@
 import hashlib
 import secrets
 import smtplib
-from collections.abc import Callable
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -19,6 +23,7 @@ from sqlalchemy.orm import Session
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.beating import Beating
 from activities.letters import LETTERS, LetterError, compose
 from database.engine import Sessions
 from database.sealing import Seal
@@ -28,6 +33,12 @@ from domain.calendar import business_deadline
 from domain.chronicle import Letter
 from domain.policy import Policy
 from domain.reasons import LOSS
+
+_PATIENCE = 10.0
+"""Seconds for one answer of the mail server."""
+_AT_MOST = 100.0
+"""Seconds for one attempt in all: it must be over, thread and all, before Temporal begins the next (`SENDING` in
+`workflows/calls.py`), or the two would send the same letter side by side."""
 
 
 class Mailing(BaseModel):
@@ -83,14 +94,16 @@ class Mail:
             pending = [self._recorded(session, mailing, letter) for letter in mailing.letters]
         report = MailReport(sent=[], refused=[])
         failure: str | None = None
-        for letter, row in zip(mailing.letters, pending, strict=True):
-            if row.state == "sending":
-                try:
-                    self._deliver(row)
-                except (OSError, smtplib.SMTPException) as fault:
-                    failure = failure or type(fault).__name__
-                    continue
-            (report.sent if row.state == "sent" else report.refused).append(letter.step)
+        over_at = time.monotonic() + _AT_MOST
+        with Beating():
+            for letter, row in zip(mailing.letters, pending, strict=True):
+                if row.state == "sending":
+                    try:
+                        self._deliver(row, over_at)
+                    except (OSError, smtplib.SMTPException) as fault:
+                        failure = failure or type(fault).__name__
+                        continue
+                (report.sent if row.state == "sent" else report.refused).append(letter.step)
         if failure:
             raise ApplicationError(f"the mail server did not take every letter ({failure})", type="MailNotTaken")
         return report
@@ -143,10 +156,11 @@ class Mail:
         )
         if letter.older_links == "end":
             session.execute(older.values(ended_at=letter.at, ended_because="superseded"))
-            # A new link ends the lock after ten wrong passcodes; the count in a row stands, and the wait that goes by it.
-            session.execute(update(TokenRow).where(TokenRow.journey_id == journey_id).values(locked=False, failures=0))
         elif letter.older_links == "extend":
             session.execute(older.values(valid_until=letter.link_valid_until))
+        if letter.unlocks:
+            # The count in a row stands, and the wait that goes by it.
+            session.execute(update(TokenRow).where(TokenRow.journey_id == journey_id).values(locked=False, failures=0))
         secret = secrets.token_urlsafe(24)
         session.add(
             ActivationLink(
@@ -205,12 +219,12 @@ class Mail:
             facts={name: fact for name, fact in {**known, **facts}.items() if fact is not None},
         )
 
-    def _deliver(self, row: EmailRow) -> None:
+    def _deliver(self, row: EmailRow, over_at: float) -> None:
         assert row.sealed_message is not None
         content = self._seal.open(row.sealed_message, row.message_id)
         sender = parseaddr(str(BytesHeaderParser(policy=SMTP).parsebytes(content)["From"]))[1]
         refusal = None
-        with smtplib.SMTP(self._route.host, self._route.port, timeout=10) as server:
+        with self._server(over_at) as server:
             try:
                 server.sendmail(sender, [row.recipient], content)
             except smtplib.SMTPRecipientsRefused as fault:
@@ -222,7 +236,25 @@ class Mail:
                 if fault.smtp_code < 500:
                     raise
                 refusal = f"the mail server refuses the message ({fault.smtp_code})"
-        self._settle(row, refusal)
+            # Before QUIT, whose answer changes nothing any more.
+            self._settle(row, refusal)
+
+    @contextmanager
+    def _server(self, over_at: float) -> Iterator[smtplib.SMTP]:
+        """The mail server, until `over_at` (monotonic seconds), however slowly it answers."""
+        if time.monotonic() >= over_at:
+            raise TimeoutError
+        server = smtplib.SMTP(self._route.host, self._route.port, timeout=_PATIENCE)
+        too_late = threading.Timer(over_at - time.monotonic(), _cut, [server])
+        too_late.daemon = True
+        too_late.start()
+        try:
+            yield server
+        finally:
+            too_late.cancel()
+            with suppress(OSError, smtplib.SMTPException):
+                server.quit()
+            server.close()
 
     def _settle(self, row: EmailRow, refusal: str | None) -> None:
         with self._sessions.begin() as session:
@@ -231,6 +263,13 @@ class Mail:
             kept.refusal = refusal
             kept.sent_at = None if refusal else _now()
             kept.sealed_message = None
+
+
+def _cut(server: smtplib.SMTP) -> None:
+    """Whoever reads from it is told that the connection has ended."""
+    if server.sock:
+        with suppress(OSError):
+            server.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _policy_of(journey: JourneyRow) -> Policy:

@@ -2,7 +2,7 @@
 into the records and what is still to be sent. Pure and serializable."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -59,8 +59,10 @@ class Letter(BaseModel):
     """A fresh activation link is made for it."""
     link_valid_until: datetime | None = None
     """None: open until the parcel is delivered."""
-    older_links: str = "keep"
+    older_links: Literal["keep", "extend", "end"] = "keep"
     """`keep`: they stay as they are; `extend`: valid as long as this one; `end`: superseded by it."""
+    unlocks: bool = False
+    """It lifts the lock that ten wrong passcodes have set."""
 
 
 class Chronicle(BaseModel):

@@ -148,6 +148,8 @@ class EnrollSoft(Body):
 
 class Resend(Body):
     by: Text | None = None
+    unlock: bool = True
+    """The team lifts the lock that ten wrong passcodes have set; false where the holder asks for the link."""
 
     example: ClassVar[dict[str, Any]] = {"by": "your name"}
 

@@ -156,7 +156,11 @@ class RecordedWorkflow(Generic[S]):
             await workflow.wait_condition(lambda: bool(self.state.letters) and not self.state.unwritten)
             batch = list(self.state.letters)
             report = await calls.remote(
-                Mail.send, self.mailing(batch), summary="Email: " + ", ".join(letter.letter for letter in batch)
+                Mail.send,
+                self.mailing(batch),
+                summary="Email: " + ", ".join(letter.letter for letter in batch),
+                attempt=calls.SENDING,
+                beats_within=calls.SILENCE,
             )
             del self.state.letters[: len(batch)]
             self.sent(report)

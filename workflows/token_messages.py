@@ -263,6 +263,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
             link=True,
             link_valid_until=valid_until,
             older_links="end",
+            unlocks=resend.unlock,
             facts={"renewed": True},
         )
 

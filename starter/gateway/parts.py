@@ -1,14 +1,20 @@
 """What every part of the gateway is given."""
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from temporalio.client import Client
 
 from activities.verification import Verification
 from connection import TASK_QUEUE
 from database.engine import Sessions, engine_of, sessions_of
+from database.tables import TokenRow
 from settings import Settings
 from starter.journeys import Journeys
 from starter.target import seal_of
+
+LOCKED = (
+    "Activation is locked after too many wrong passcodes; ask the token team for a new link, which they send once they"
+    " have spoken with the prescriber."
+)
 
 
 class Gateway:
@@ -38,6 +44,12 @@ class Gateway:
     def journeys(self) -> Journeys:
         """Starts journeys and speaks with them."""
         return Journeys(self.client, self.task_queue)
+
+    def locked(self, journey_id: str) -> bool:
+        """Whether ten wrong passcodes have locked the activation of the token, which only the team undoes."""
+        with self.sessions() as session:
+            found = select(TokenRow.locked).where(TokenRow.journey_id == journey_id, TokenRow.locked)
+            return session.scalars(found).first() is not None
 
     def verification(self) -> Verification:
         """Judges passcodes of active tokens. Raises ValueError where no sealing key is set."""

@@ -1,5 +1,9 @@
 """Requests by upstream systems, until they are tokens."""
 
+from sqlalchemy import update
+
+from database.tables import TokenRow
+from starter.api_keys import Scope
 from tests.gateway.api import Upstream, detail, request, token
 from tests.stage import Stage
 
@@ -42,6 +46,20 @@ async def test_a_hard_token_from_request_to_deactivation(stage: Stage, upstream:
     assert "already has a hard token" in detail(again, 409)
     cancelled = await ehr.post(request(journey_id, "cancel"), json={"reason": "no longer wanted", "by": "Dana"})
     assert cancelled.json() == {"journey_id": journey_id, "status": "Cancelled", "detail": None}
+
+
+async def test_only_operators_lift_the_lock(stage: Stage, upstream: Upstream) -> None:
+    journey = await stage.request("hard")
+    await journey.reach("Delivered")
+    with stage.sessions.begin() as session:
+        session.execute(update(TokenRow).where(TokenRow.journey_id == journey.id).values(locked=True, failures=10))
+    ehr, team = upstream.system(Scope.REQUEST, name="EHR"), upstream.system(Scope.OPERATE, name="Team")
+    assert "ask the token team" in detail(await ehr.post(token(journey.id, "resend-activation")), 409)
+    assert (await team.post(token(journey.id, "resend-activation"))).status_code == 200
+    await journey.wait(seconds=5)
+    row = journey.token()
+    assert row is not None
+    assert not row.locked
 
 
 async def test_both_kinds_at_once(stage: Stage, upstream: Upstream) -> None:

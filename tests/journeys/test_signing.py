@@ -91,10 +91,14 @@ async def test_failures_at_enrolment_are_waited_for_over_links_and_reminders(sta
     with stage.sessions.begin() as session:
         token = session.scalars(select(TokenRow).where(TokenRow.journey_id == journey.id)).one()
         token.last_failure_at = await journey.now()
+    # Nor is one that the holder asked for.
+    await journey.update("resend_activation", {"by": "P-1001", "unlock": False})
+    await journey.wait(seconds=2)
+    assert "locked after 10" in await journey.refused("enroll_hard", right)
     # The team's link lifts the lock at once, but not the wait: guessing goes on no faster for it.
     await journey.update("resend_activation", {"by": "Dana"})
     await journey.wait(seconds=2)
-    assert "wait 48 seconds" in await journey.refused("enroll_hard", right)
+    assert "wait 46 seconds" in await journey.refused("enroll_hard", right)
     await journey.wait(seconds=49)
     await journey.update("enroll_hard", right)
     token = journey.token()

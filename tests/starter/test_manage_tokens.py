@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from html import unescape
 
 import pytest
+from sqlalchemy import update
 
+from database.tables import TokenRow
 from domain.address import Address
 from domain.samples import PRESCRIBERS
 from starter.gateway.manage import contact
@@ -260,6 +262,16 @@ async def test_what_was_lost_or_never_activated_offers_a_new_one(site: Site) -> 
             answer = await visit.submit(f"{HOME}/token/{token.id}/{action}")
             assert answer.status_code == 409
             assert sentence in unescape(answer.text)
+
+
+async def test_a_holder_does_not_lift_the_lock(site: Site) -> None:
+    token = await site.stage.request("hard")
+    await token.reach("Delivered")
+    with site.stage.sessions.begin() as session:
+        session.execute(update(TokenRow).where(TokenRow.journey_id == token.id).values(locked=True, failures=10))
+    answer = await (await site.visit()).submit(f"{HOME}/token/{token.id}/resend")
+    assert (answer.status_code, "ask the token team" in answer.text) == (409, True)
+    assert token.letters().count("vendor_activation_hard") == 1
 
 
 async def test_select_needs_the_validated_pin(site: Site) -> None:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starter.gateway.activation.visit import Silent, Visit
 
 _SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
-_PASSCODE = re.compile(r"[0-9]{6}")
+_PASSCODE = re.compile(r"[0-9]{6}(?:[0-9]{2})?")
 SILENT = "The system does not answer just now, and nothing was done; please try again in a minute."
 
 
@@ -41,7 +41,7 @@ async def passcode(visit: Visit, fields: Mapping[str, str]) -> Response:
     passcode = re.sub(r"[\s-]", "", fields.get("passcode", ""))
     status = 422
     if not _PASSCODE.fullmatch(passcode):
-        said = "A passcode has exactly six digits; press the button on the front and enter the six that appear."
+        said = "A passcode has six digits, or on some tokens eight; press the button on the front and enter those that appear."
     else:
         right = visit.link.serial_number or ""
         # Nobody reads capitals off a token to the letter; which serial it is stays the journey's judgement.

@@ -24,7 +24,7 @@ async def resend(visit: Visit, _fields: Mapping[str, str]) -> Response:
         await visit.gateway.journeys.tell(
             visit.link.journey_id,
             "resend_activation",
-            {"by": "activation page"},
+            {"by": "activation page", "unlock": False},
             update_id=f"resend-{visit.link.link_hash[:32]}-{window}",
         )
     except Refused as refusal:

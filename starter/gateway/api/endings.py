@@ -1,5 +1,7 @@
 """How tokens end, and fresh links for those that are not active yet: `/v1/tokens/{journey_id}/…`."""
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,8 +13,8 @@ from starter.gateway.api.bodies import Deactivation, Done, ReplacedToken, Replac
 from starter.gateway.api.messages import find, journeys, order, tell
 from starter.gateway.api.openapi import ACCEPTED, answers
 from starter.gateway.api.routing import needs
-from starter.gateway.parts import Gateway
-from starter.journeys import Unanswered
+from starter.gateway.parts import LOCKED, Gateway
+from starter.journeys import Refused, Unanswered
 
 
 def add(routes: APIRouter, gateway: Gateway) -> None:
@@ -65,7 +67,11 @@ def add(routes: APIRouter, gateway: Gateway) -> None:
     async def resend_activation(
         journey_id: JourneyId, request: Request, body: Resending | None = None, prescriber_id: Holder = None
     ) -> Response:
-        """Older links end."""
+        """Older links end. Where ten wrong passcodes have locked the activation, only a key of scope `operate` gets a new one."""
         await find(gateway, journey_id, prescriber_id)
-        sent = order(body or Resending(), by=request.state.caller.name)
+        caller = request.state.caller
+        by_the_team = Scope.OPERATE in caller.scopes
+        if not by_the_team and await asyncio.to_thread(gateway.locked, journey_id):
+            raise Refused(LOCKED)
+        sent = order(body or Resending(), by=caller.name) | {"unlock": by_the_team}
         return await tell(gateway, request, journey_id, "resend_activation", sent)

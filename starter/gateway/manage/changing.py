@@ -14,6 +14,7 @@ from starter.gateway.manage.screen import HOME, screen, url_of
 from starter.gateway.manage.showing import token_page
 from starter.gateway.manage.tokens import Token
 from starter.gateway.pages import HEADERS
+from starter.gateway.parts import LOCKED
 from starter.gateway.signon.sessions import Visitor
 
 _TOKEN = HOME + "/token/{journey_id:path}"
@@ -84,7 +85,9 @@ def router(desk: Desk) -> APIRouter:
     async def resend(request: Request) -> Response:
         visitor, _ = await desk.form(request)
         token = await _of(request, visitor)
-        answer = await desk.tell(token, "resend_activation", {"by": visitor.prescriber_id})
+        if await asyncio.to_thread(desk.gateway.locked, token.journey_id):
+            return await token_page(desk, visitor, token, status=409, refused=LOCKED)
+        answer = await desk.tell(token, "resend_activation", {"by": visitor.prescriber_id, "unlock": False})
         if answer.done:
             return done(token, "resent")
         return await token_page(desk, visitor, token, status=answer.status, refused=answer.sentence)

@@ -1,0 +1,107 @@
+"""Sending mail through servers that behave worse than the simulator does: bare SMTP over a socket."""
+
+import itertools
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities import mail
+from activities.mail import Mail, Mailing, MailReport
+from database import migrate
+from database.engine import Sessions, engine_of, sessions_of
+from database.sealing import Seal
+from domain.chronicle import Letter
+from settings import Settings
+from tests.holding import BUTTON, NOON, hold
+from worker import route
+
+_step = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
+    folder: Path = tmp_path_factory.mktemp("mail")
+    url = f"sqlite:///{folder / 'tokens.db'}"
+    migrate.upgrade(url)
+    engine = engine_of(url)
+    yield sessions_of(engine)
+    engine.dispose()
+
+
+@contextmanager
+def server(*, to_quit: bytes = b"221 bye", letters_before_silence: int = 1000) -> Iterator[tuple[int, list[bytes]]]:
+    """Its port, and the letters that it has taken. After so many it answers no letter any more, until its client has gone."""
+    taken: list[bytes] = []
+    over = threading.Event()
+
+    class Talk(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 here\r\n")
+            while line := self.rfile.readline():
+                match line[:4].upper():
+                    case b"DATA":
+                        self.wfile.write(b"354 go on\r\n")
+                        letter = b"".join(iter(self.rfile.readline, b".\r\n"))
+                        if len(taken) >= letters_before_silence:
+                            over.wait()
+                            return
+                        taken.append(letter)
+                        self.wfile.write(b"250 taken\r\n")
+                    case b"QUIT":
+                        self.wfile.write(to_quit + b"\r\n")
+                        return
+                    case _:
+                        self.wfile.write(b"250 go on\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talk) as listening:
+        listening.daemon_threads = True
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield listening.server_address[1], taken
+        finally:
+            over.set()
+            listening.shutdown()
+            thread.join()
+
+
+def send(sessions: Sessions, port: int, mailing: Mailing) -> MailReport:
+    sender = Mail(sessions, Seal({"test": "00" * 32}), route(Settings(smtp_port=port)))
+    return ActivityEnvironment().run(sender.send, mailing)
+
+
+def mailing(sessions: Sessions, letters: int) -> Mailing:
+    journey_id, _ = hold(sessions, Seal({"test": "00" * 32}), BUTTON, status="Delivered", state="shipped")
+    steps = [f"cancelled-{next(_step)}" for _ in range(letters)]
+    return Mailing(
+        journey_id=journey_id, letters=[Letter(letter="request_cancelled", step=step, at=NOON) for step in steps]
+    )
+
+
+def test_an_odd_answer_to_quit_does_not_send_a_letter_again(sessions: Sessions) -> None:
+    wanted = mailing(sessions, 1)
+    with server(to_quit=b"421 too many connections") as (port, taken):
+        first = send(sessions, port, wanted)
+        again = send(sessions, port, wanted)
+    assert first == again == MailReport(sent=[wanted.letters[0].step], refused=[])
+    assert len(taken) == 1
+
+
+def test_an_attempt_ends_in_its_time_whatever_the_server_does(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread, too: the next attempt, which Temporal begins when this one's time is over, is alone."""
+    wanted = mailing(sessions, 3)
+    monkeypatch.setattr(mail, "_AT_MOST", 0.5)
+    monkeypatch.setattr(mail, "_PATIENCE", 600)
+    with server(letters_before_silence=1) as (port, taken), pytest.raises(ApplicationError, match="not take every"):
+        send(sessions, port, wanted)
+    with server() as (port, rest):
+        assert send(sessions, port, wanted) == MailReport(sent=[letter.step for letter in wanted.letters], refused=[])
+    assert (len(taken), len(rest)) == (1, 2)
