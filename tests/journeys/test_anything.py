@@ -119,6 +119,7 @@ class Plan:
         self.journeys: list[Play] = []
         self.begun: dict[str, Play] = {}
         self.faulty = False
+        self.asked_to_cancel: set[str] = set()
         self.sent: dict[str, int] = {}
         self.last: dict[str, str] = {}
 
@@ -178,8 +179,10 @@ class Plan:
         except RPCError as fault:
             assert fault.status is RPCStatusCode.NOT_FOUND
             return
-        if before not in ("Cancelled", "Deactivated"):
+        # The server drops any further request to the same run: no journey hears of it.
+        if before not in ("Cancelled", "Deactivated") and journey.id not in self.asked_to_cancel:
             await self.until(lambda: self.records(journey) > recorded, "a cancellation request left no trace")
+        self.asked_to_cancel.add(journey.id)
 
     async def new_worker(self) -> None:
         """The worker ends, and another one takes up what it had in its memory."""
@@ -189,7 +192,7 @@ class Plan:
         return self.stage.rows(f"select count(*) from audit where journey_id = '{journey.id}'")[0][0]
 
     async def until(self, condition: Any, what: str) -> None:
-        for _ in range(200):
+        for _ in range(3000):
             if condition():
                 return
             await asyncio.sleep(0.02)
