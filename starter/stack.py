@@ -239,6 +239,7 @@ class Layout:
             "TOKENS_EMBEDDED": "true",
             "TOKENS_DATABASE_URL": self._settings.url_of_database,
             "TOKENS_IMPORT_FOLDER": str(self._import_folder),
+            "TOKENS_AUDIT_ANCHOR_FOLDER": str(self._settings.folder_of_anchors),
             "TOKENS_PUBLIC_URL": self._settings.public_url or self._url("gateway"),
             "TOKENS_UI_URL": self._settings.ui_url or self._url("ui"),
             "TOKENS_UI_PORT": self._port("ui"),
