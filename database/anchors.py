@@ -18,11 +18,11 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from database.audit_verification import Point
-from database.tables import AuditHead, AuditRow
+from database.tables import AuditHead, AuditPurge, AuditRow
 
 _NAME = re.compile(r"anchor-(\d{8})\.json")
 _NONE = "0" * 64
@@ -166,11 +166,16 @@ def _heads(session: Session) -> dict[str, tuple[int, str]]:
 def _behind(session: Session, anchored: Anchored, heads: Mapping[str, tuple[int, str]]) -> set[str]:
     """Journeys whose chain does not hold the row that was anchored last."""
     known = anchored.latest()
+    purged = dict(
+        session.execute(
+            select(AuditPurge.journey_id, func.max(AuditPurge.number)).group_by(AuditPurge.journey_id)
+        ).all()
+    )
     behind = {journey_id for journey_id, (number, _) in known.items() if heads.get(journey_id, (0, ""))[0] < number}
     moved = [
         (journey_id, number)
         for journey_id, (number, hash_) in known.items()
-        if journey_id not in behind and heads[journey_id] != (number, hash_)
+        if journey_id not in behind and heads[journey_id] != (number, hash_) and number > purged.get(journey_id, 0)
     ]
     for start in range(0, len(moved), _AT_ONCE):
         keys = moved[start : start + _AT_ONCE]

@@ -29,7 +29,7 @@ _POSTGRESQL = (
             if COVERED
                 and new.commitments::text is not distinct from old.commitments::text
                 and new.facts::text is not distinct from old.facts::text
-                and new.by is null and new.refused is null and new.salts is null
+                and new."by" is null and new.refused is null and new.salts is null
                 and new.what in (old.what, old_head || ': (erased)')
                 and split_part(new.what, ': ', 1) = old_head
                 and old.at < now() - interval '2 years'
