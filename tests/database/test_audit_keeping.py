@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, select, text
+from sqlalchemy import create_engine, make_url, select, text
 from sqlalchemy.exc import DatabaseError, ProgrammingError
 
 from database import anchors, audit, migrate
@@ -14,6 +14,7 @@ from database.audit_hash import OWN
 from database.audit_verification import examine
 from database.engine import Sessions, engine_of, sessions_of
 from database.erasure import NotErased, erase_prescriber
+from database.permissions import APPLICATION
 from database.retention import TooYoung, kept_since, purge
 from database.tables import (
     AuditPurge,
@@ -31,6 +32,7 @@ from domain.chronicle import Entry
 from tests import postgresql
 from tests.database.test_audit import KEY, write_as_0_1_0
 
+OWNER = "tokens_owner"
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=3 * 366)
 LATELY = NOW - timedelta(days=300)
@@ -51,25 +53,36 @@ class House:
             return [*examine(session, points).faults]
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A PostgreSQL server with the two roles, of which none is a superuser."""
+    if postgresql.programs() is None:
+        pytest.skip("no PostgreSQL server is installed")
+    with postgresql.server() as url:
+        superuser = engine_of(url)
+        with superuser.begin() as connection:
+            for role in (OWNER, APPLICATION):
+                connection.execute(text(f"create role {role} login"))
+        superuser.dispose()
+        yield url
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     if request.param == "sqlite":
-        yield from built(f"sqlite:///{tmp_path / 'audit.db'}", f"sqlite:///{tmp_path / 'audit.db'}", tmp_path)
-    elif postgresql.programs() is None:
-        pytest.skip("no PostgreSQL server is installed")
-    else:
-        with postgresql.server() as url:
-            superuser = engine_of(url)
-            with superuser.begin() as connection:
-                for role in ("tokens_owner", "tokens_app"):
-                    connection.execute(text(f"create role {role} login"))
-                connection.execute(text("alter schema public owner to tokens_owner"))
-            superuser.dispose()
-            as_role = (
-                make_url(url).set(username=role).render_as_string(hide_password=False)
-                for role in ("tokens_owner", "tokens_app")
-            )
-            yield from built(*as_role, tmp_path)
+        url = f"sqlite:///{tmp_path / 'audit.db'}"
+        yield from built(url, url, tmp_path)
+        return
+    cluster = make_url(request.getfixturevalue("cluster"))
+    name = f"house_{tmp_path.name.lower()}"[:40]
+    superuser = create_engine(cluster, isolation_level="AUTOCOMMIT")
+    with superuser.connect() as connection:
+        connection.execute(text(f'create database "{name}" owner {OWNER}'))
+    superuser.dispose()
+    owner, app = (
+        cluster.set(username=role, database=name).render_as_string(hide_password=False) for role in (OWNER, APPLICATION)
+    )
+    yield from built(owner, app, tmp_path)
 
 
 def built(owner_url: str, app_url: str, folder: Path) -> Iterator[House]:
