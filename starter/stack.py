@@ -212,9 +212,12 @@ class Layout:
         """Gateway and worker, which need Temporal and the database."""
         environment = self._environment()
         gateway = ["starter.gateway", "--port", self._port("gateway")]
+        public = {
+            name: value for name, value in environment.items() if name != "TOKENS_AUDIT_KEY"
+        }  # the worker's alone
         demo = {"TOKENS_DEMO_EHR_KEY": self._keys["demo_ehr_key"]}
         return [
-            _python("gateway", "the gateway", gateway, environment | demo, self.wanted["gateway"]),
+            _python("gateway", "the gateway", gateway, public | demo, self.wanted["gateway"]),
             _python("worker", "the worker", ["worker"], environment),
         ]
 

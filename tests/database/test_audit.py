@@ -94,31 +94,37 @@ def filled(url: str, folder: Path) -> Iterator[Trail]:
 
 
 def write_as_0_1_0(session: Session, journey: str, count: int, when: datetime = AT) -> None:
-    """As that release wrote them: it knows neither of the columns that came later."""
-    previous, at = "0" * 64, when.isoformat(timespec="microseconds")
-    for number in range(1, count + 1):
-        entry = f"run-{journey}:{number}"
-        content = [journey, number, entry, at, "edited: email", "Dana", "Requested", "edit", None, previous]
+    """So many more rows, as that release wrote them: it knows none of the columns that came later."""
+    on_sqlite = session.get_bind().dialect.name == "sqlite"
+    head = session.execute(text("select number, hash from audit_heads where journey_id = :j"), {"j": journey}).first()
+    first, previous = (head.number + 1, head.hash) if head else (1, "0" * 64)
+    for number in range(first, first + count):
+        entry = f"0.1.0-{journey}:{number}"
+        content: list[Any] = [journey, number, entry, when.isoformat(timespec="microseconds"), "edited: email", "Dana"]
+        content += ["Requested", "edit", None, previous]
         hash_ = hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
         session.execute(
             text(
                 'insert into audit (journey_id, number, entry, at, what, "by", status, message, previous, hash) values '
                 "(:journey, :number, :entry, :at, 'edited: email', 'Dana', 'Requested', 'edit', :previous, :hash)"
             ),
-            # SQLAlchemy's own form on SQLite, the driver's on PostgreSQL.
             {
                 "journey": journey,
                 "number": number,
                 "entry": entry,
-                "at": when.strftime("%Y-%m-%d %H:%M:%S.%f") if session.get_bind().dialect.name == "sqlite" else when,
+                # SQLAlchemy's own form on SQLite, the driver's on PostgreSQL.
+                "at": when.strftime("%Y-%m-%d %H:%M:%S.%f") if on_sqlite else when,
                 "previous": previous,
                 "hash": hash_,
             },
         )
         previous = hash_
     session.execute(
-        text("insert into audit_heads values (:journey, :count, :hash)"),
-        {"journey": journey, "count": count, "hash": previous},
+        text(
+            "insert into audit_heads values (:journey, :last, :hash) "
+            "on conflict (journey_id) do update set number = :last, hash = :hash"
+        ),
+        {"journey": journey, "last": first + count - 1, "hash": previous},
     )
 
 
@@ -369,6 +375,16 @@ def test_a_removed_or_inserted_journey_and_a_changed_head_are_found(trail: Trail
     assert after("delete from audit_heads where journey_id = 'new'") == [("new", ROWS)]
     assert after("update audit_heads set hash = 'x' where journey_id = 'new'") == [("new", ROWS)]
     assert ("new", 7) in after("update audit_heads set number = 9 where journey_id = 'new'")
+
+
+def test_a_worker_of_0_1_0_may_go_on_while_the_database_is_ahead_of_it(trail: Trail) -> None:
+    with trail.sessions() as session:
+        write_as_0_1_0(session, "new", 2)
+        audit.append(session, "new", "run-new", entries(9))
+        rows = session.query(AuditRow).filter_by(journey_id="new").order_by(AuditRow.number).all()
+        assert [row.version for row in rows[-4:]] == [2, 1, 1, 2]
+        assert trail.examine(session).faults == []
+        session.rollback()
 
 
 def test_two_journeys_never_wait_for_one_another(trail: Trail) -> None:
