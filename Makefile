@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast golden check lock clean temporal browser
+.PHONY: help demo up test test-fast golden check audit-packages lock clean temporal browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -37,6 +37,9 @@ check: $(READY) ## Lint, format, types, and the rules of the project
 	@$(BIN)/ruff format --check .
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 	@$(BIN)/python tools/check_project.py
+
+audit-packages: $(READY) ## Ask for known vulnerabilities of what requirements.lock pins
+	@$(BIN)/python tools/audit_packages.py
 
 lock: $(READY) ## Work requirements.lock out anew from pyproject.toml
 	@echo "Locking what pyproject.toml asks for, with hashes."

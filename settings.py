@@ -91,6 +91,18 @@ class Settings(BaseSettings):
     webhook_secrets: dict[str, SecretStr] = {}
     """Secret by sender: `plain`, `easypost`, `shippo`, `vendor`, `surescripts`."""
 
+    # The audit trail
+    audit_key: SecretStr = SecretStr("")
+    """Signs anchors: an Ed25519 private key as 64 hex digits. Only who anchors needs it."""
+    audit_public_keys: list[str] = []
+    """Public keys, 64 hex digits each, whose anchors are trusted, too: to verify without the private key, and after it changed."""
+    audit_anchor_folder: Path | None = None
+    """Where anchors are written: best on storage that forgets nothing. Left out: `<state>/anchors`."""
+    audit_anchor_every: Pace = "15 2 * * *"
+    """How often the heads are anchored: minutes, or cron in the carrier's time zone."""
+    audit_retention_years: Annotated[int, Field(ge=2)] = 2
+    """How long the trail is kept at least; 21 CFR 1311.305 asks for two."""
+
     # Schedules
     process_queue_every: Pace = None
     """How often `ProcessQueue` runs by itself: minutes, or cron in the carrier's time zone. Left out: never."""
@@ -138,6 +150,10 @@ class Settings(BaseSettings):
     @property
     def folder_of_imports(self) -> Path:
         return (self.import_folder or self.state / "import").resolve()
+
+    @property
+    def folder_of_anchors(self) -> Path:
+        return (self.audit_anchor_folder or self.state / "anchors").resolve()
 
     @property
     def public_base(self) -> str:

@@ -13,6 +13,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.anchors import AuditAnchors
 from activities.calendar import Calendar
 from activities.carrier import Carrier
 from activities.departures import Departures
@@ -34,6 +35,7 @@ from connection import TASK_QUEUE, connect
 from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
+from workflows.anchor_audit import AnchorAudit
 from workflows.deactivate_all import DeactivateAll
 from workflows.import_tokens import ImportTokens
 from workflows.process_queue import ProcessQueue
@@ -42,7 +44,16 @@ from workflows.return_by_mail import ReturnByMail
 from workflows.security_incident import SecurityIncident
 from workflows.token_journey import TokenJourney
 
-WORKFLOWS = [TokenJourney, ReplaceToken, ReturnByMail, SecurityIncident, DeactivateAll, ProcessQueue, ImportTokens]
+WORKFLOWS = [
+    TokenJourney,
+    ReplaceToken,
+    ReturnByMail,
+    SecurityIncident,
+    DeactivateAll,
+    ProcessQueue,
+    ImportTokens,
+    AnchorAudit,
+]
 
 SANDBOX = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
@@ -89,6 +100,12 @@ class Dependencies(ExitStack):
             Mail(self.sessions, seal, route(settings)),
             Enrollment(self.sessions, seal),
             Calendar(settings.policy),
+            AuditAnchors(
+                self.sessions,
+                settings.folder_of_anchors,
+                settings.audit_key.get_secret_value(),
+                settings.audit_public_keys,
+            ),
             Imports(self.sessions, seal, ImportFolder(settings.folder_of_imports, seal)),
         )
 

@@ -1,34 +1,31 @@
-"""The audit trail: appending to a journey's chain, and verifying all chains."""
+"""The audit trail: appending to a journey's chain. How all chains are verified is in `database.audit_verification`."""
 
-import hashlib
-import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from database.audit_hash import OWN, START, commit, hash_of
+from database.audit_verification import Fault, examine
 from database.tables import AuditHead, AuditRow
 from domain.chronicle import Entry
 
-_START = "0" * 64
 
-
-@dataclass(frozen=True)
-class Fault:
-    """One broken place of the trail: the journey, the row's number in its chain, what is wrong."""
-
-    journey_id: str
-    number: int
-    what: str
-
-
-def append(session: Session, journey_id: str, run_id: str, entries: Iterable[Entry]) -> None:
-    """Adds what is not there yet. Entries are known by run and number, so that a retry adds nothing."""
+def append(
+    session: Session,
+    journey_id: str,
+    run_id: str,
+    entries: Iterable[Entry],
+    facts: dict[str, Any] | None = None,
+) -> None:
+    """Adds what is not there yet. Entries are known by run and number, so that a retry adds nothing. `facts` go with each.
+    Only writers of the same journey wait for one another: each chain has its own head."""
     head = session.get(AuditHead, journey_id, with_for_update=True)
     if head is None:
-        head = AuditHead(journey_id=journey_id, number=0, hash=_START)
+        head = AuditHead(journey_id=journey_id, number=0, hash=START)
         session.add(head)
     keyed = {f"{run_id}:{entry.number}": entry for entry in entries}
     known = set(session.scalars(select(AuditRow.entry).where(AuditRow.entry.in_(keyed))))
@@ -46,8 +43,10 @@ def append(session: Session, journey_id: str, run_id: str, entries: Iterable[Ent
             message=entry.message,
             refused=entry.refused,
             previous=head.hash,
+            facts=facts,
         )
-        row.hash = _hash(row)
+        commit(row)
+        row.hash = hash_of(row)
         session.add(row)
         head.number, head.hash = row.number, row.hash
     session.flush()
@@ -59,45 +58,24 @@ def append_beside(session: Session, journey_id: str, entry: Entry) -> None:
     append(session, journey_id, f"beside-{uuid.uuid4().hex}", [entry])
 
 
+def append_own(
+    session: Session,
+    *,
+    at: datetime,
+    what: str,
+    by: str,
+    message: str,
+    facts: dict[str, Any],
+    journey_id: str = OWN,
+    status: str = "Recorded",
+) -> None:
+    """Adds what was done to the trail, with its machine-readable facts; the same holds as for `append_beside`."""
+    entry = Entry(number=1, at=at, what=what, by=by, status=status, message=message)
+    append(session, journey_id, f"beside-{uuid.uuid4().hex}", [entry], facts)
+
+
 def verify(session: Session) -> tuple[int, list[Fault]]:
-    """Walks every chain. Returns the number of rows read and each fault found: changed, missing, cut off, added."""
-    heads = {head.journey_id: head for head in session.scalars(select(AuditHead))}
-    faults: list[Fault] = []
-    rows = 0
-    ends: dict[str, tuple[int, str]] = {}
-    query = select(AuditRow).order_by(AuditRow.journey_id, AuditRow.number).execution_options(yield_per=1000)
-    for row in session.scalars(query):
-        rows += 1
-        number, previous = ends.get(row.journey_id, (0, _START))
-        if row.number != number + 1:
-            faults.append(Fault(row.journey_id, number + 1, f"missing: rows {number + 1} to {row.number - 1}"))
-        elif row.previous != previous:
-            faults.append(Fault(row.journey_id, row.number, "does not follow from the row before it"))
-        if _hash(row) != row.hash:
-            faults.append(Fault(row.journey_id, row.number, "changed after it was written"))
-        ends[row.journey_id] = (row.number, row.hash)
-    for journey_id in heads.keys() | ends.keys():
-        head, (number, hash_) = heads.get(journey_id), ends.get(journey_id, (0, _START))
-        if head is None:
-            faults.append(Fault(journey_id, number, "the chain has no anchored head"))
-        elif head.number > number:
-            faults.append(Fault(journey_id, number + 1, f"cut off: rows {number + 1} to {head.number} are missing"))
-        elif (head.number, head.hash) != (number, hash_):
-            faults.append(Fault(journey_id, head.number, "the anchored head does not fit the chain"))
-    return rows, faults
-
-
-def _hash(row: AuditRow) -> str:
-    content = [
-        row.journey_id,
-        row.number,
-        row.entry,
-        row.at.isoformat(timespec="microseconds"),
-        row.what,
-        row.by,
-        row.status,
-        row.message,
-        row.refused,
-        row.previous,
-    ]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
+    """Walks every chain, without its anchors. Returns the number of rows read and each fault found: changed, missing, inserted,
+    reordered, cut off."""
+    found = examine(session)
+    return found.rows, found.faults

@@ -7,6 +7,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from database import permissions
 from database.engine import engine_of
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -20,10 +21,17 @@ def _config(url: str) -> Config:
 
 
 def upgrade(url: str) -> None:
-    """Brings the database at `url` to the newest revision; one that is there already is left as it is."""
+    """Brings the database at `url` to the newest revision, and its roles' permissions to what they should be; what is there
+    already is left as it is."""
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     command.upgrade(_config(url), "head")
+    engine = engine_of(url)
+    try:
+        with engine.begin() as connection:
+            permissions.grant(connection)
+    finally:
+        engine.dispose()
 
 
 def state(url: str) -> tuple[str | None, str | None]:

@@ -438,7 +438,8 @@ class EmailRow(Base):
 
 
 class AuditRow(Base):
-    """Append-only. Each row holds the hash of the one before it in the same journey's chain."""
+    """Append-only. Each row holds the hash of the one before it in the same journey's chain. What may name people (`by`, the
+    words after the first ": " of `what`, `refused`) is under salted commitments, so that it can be erased."""
 
     __tablename__ = "audit"
 
@@ -454,6 +455,14 @@ class AuditRow(Base):
     refused: Mapped[str | None] = mapped_column(Text)
     previous: Mapped[str]
     hash: Mapped[str]
+    version: Mapped[int] = mapped_column(default=2, server_default="1")
+    """How the hash is worked out (`database.audit_hash`). Workers of 0.1.0 know nothing of it and write 1."""
+    commitments: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Field to the salted digest of its text; stays when the text goes."""
+    salts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Field to its salt; goes with the text."""
+    facts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What a machine reads of it: an erasure, a purge, a restore."""
 
 
 class AuditHead(Base):
@@ -464,3 +473,20 @@ class AuditHead(Base):
     journey_id: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int]
     hash: Mapped[str]
+
+
+class AuditPurge(Base):
+    """Where a chain begins whose rows were removed because they are older than they have to be kept."""
+
+    __tablename__ = "audit_purges"
+
+    journey_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    """The last row that was removed."""
+    hash: Mapped[str]
+    """Its hash, from which the next row follows."""
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+    purge_id: Mapped[str] = mapped_column(index=True)
+    """The purge; its entry in the trail's own chain names a digest over all that it removed."""
+    purged_at: Mapped[datetime]

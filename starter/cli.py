@@ -2,7 +2,7 @@
 
 import typer
 
-from starter.commands import api_keys, endings, imports, journeys, keys, queue, signing, soft_app, stock, system
+from starter.commands import api_keys, audit, endings, imports, journeys, keys, queue, signing, soft_app, stock, system
 
 app = typer.Typer(
     help="EPCS tokens: request, process, ship, activate, deactivate. Start with `tokens up` or `tokens demo`.\n\n"
@@ -21,7 +21,8 @@ app.add_typer(signing.app)
 app.add_typer(imports.app)
 app.add_typer(endings.incident, name="incident")
 app.add_typer(soft_app.simulate, name="simulate")
-app.add_typer(system.audit, name="audit")
+app.add_typer(audit.app, name="audit")
+app.add_typer(audit.erasing)
 app.add_typer(system.db, name="db")
 keys.app.add_typer(api_keys.app)
 app.add_typer(keys.app, name="keys")

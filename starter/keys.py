@@ -34,14 +34,14 @@ class KeysUnreadable(Exception):
 
 def load_or_create(state: Path) -> dict[str, Any]:
     """The keys of the stack on `state`: `payload_keys` and `seal_keys` (key id to 64 hex digits), `pin_pepper` (hex),
-    `webhook_secrets` (sender to hex) and `demo_ehr_key` (PEM). Two processes that come at once get the same ones. A file of
-    an older version is completed. Raises KeysUnreadable."""
+    `webhook_secrets` (sender to hex), `demo_ehr_key` (PEM) and `audit_key` (64 hex digits). Two processes that come at once get
+    the same ones. A file of an older version is completed. Raises KeysUnreadable."""
     path = path_in(state)
     if not path.exists():
         _create(path)
     try:
         keys = json.loads(path.read_text())
-        if isinstance(keys, dict) and "payload_keys" in keys and "demo_ehr_key" not in keys:
+        if isinstance(keys, dict) and "payload_keys" in keys and not keys.keys() >= {"demo_ehr_key", "audit_key"}:
             keys = _complete(path)
         environment(keys)
         completed = {sender: _derived(keys["pin_pepper"], sender) for sender in SENDERS} | keys["webhook_secrets"]
@@ -81,6 +81,7 @@ def environment(keys: dict[str, Any]) -> dict[str, str]:
         "TOKENS_SEAL_KEYS": json.dumps(keys["seal_keys"]),
         "TOKENS_PIN_PEPPER": keys["pin_pepper"],
         "TOKENS_WEBHOOK_SECRETS": json.dumps(keys["webhook_secrets"]),
+        "TOKENS_AUDIT_KEY": keys["audit_key"],
         "TOKENS_EHR_PUBLIC_KEYS": json.dumps({_DEMO_KEY: _public(keys["demo_ehr_key"])}),
     }
 
@@ -104,7 +105,8 @@ def _demo_ehr_key() -> str:
 def _complete(path: Path) -> dict[str, Any]:
     """Adds what older versions did not make; what is there stays as it is."""
     with _locked(path.parent):
-        keys = {"demo_ehr_key": _demo_ehr_key(), **json.loads(path.read_text())}
+        added = {"demo_ehr_key": _demo_ehr_key(), "audit_key": secrets.token_hex(32)}
+        keys = {**added, **json.loads(path.read_text())}
         with _written(path, keys) as temporary:
             temporary.replace(path)
     return keys
@@ -129,6 +131,7 @@ def _create(path: Path) -> None:
         "pin_pepper": secrets.token_hex(32),
         "webhook_secrets": {sender: secrets.token_hex(32) for sender in SENDERS},
         "demo_ehr_key": _demo_ehr_key(),
+        "audit_key": secrets.token_hex(32),
     }
     # A link, not a rename: the second to come must not replace keys that are in use already.
     with _written(path, made) as temporary, contextlib.suppress(FileExistsError):

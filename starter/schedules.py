@@ -21,7 +21,8 @@ from connection import TASK_QUEUE
 from settings import Settings
 
 PROCESS_QUEUE = "process-queue"
-KNOWN = (PROCESS_QUEUE,)
+ANCHOR_AUDIT = "anchor-audit"
+KNOWN = (PROCESS_QUEUE, ANCHOR_AUDIT)
 """The ids of all schedules of this system; one that is not wanted any more is removed, others are left alone."""
 
 _CATCH_UP = timedelta(minutes=10)
@@ -47,6 +48,19 @@ def wanted(settings: Settings, task_queue: str = TASK_QUEUE) -> dict[str, Schedu
             spec=_spec(settings.process_queue_every, settings.policy.carrier_time_zone),
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_CATCH_UP),
             state=ScheduleState(note="TOKENS_PROCESS_QUEUE_EVERY"),
+        )
+    if settings.audit_anchor_every:
+        schedules[ANCHOR_AUDIT] = Schedule(
+            action=ScheduleActionStartWorkflow(
+                "AnchorAudit",
+                {},
+                id=ANCHOR_AUDIT,
+                task_queue=task_queue,
+                static_summary="Anchoring the audit trail",
+            ),
+            spec=_spec(settings.audit_anchor_every, settings.policy.carrier_time_zone),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(days=1)),
+            state=ScheduleState(note="TOKENS_AUDIT_ANCHOR_EVERY"),
         )
     return schedules
 

@@ -212,9 +212,12 @@ class Layout:
         """Gateway and worker, which need Temporal and the database."""
         environment = self._environment()
         gateway = ["starter.gateway", "--port", self._port("gateway")]
+        public = {
+            name: value for name, value in environment.items() if name != "TOKENS_AUDIT_KEY"
+        }  # the worker's alone
         demo = {"TOKENS_DEMO_EHR_KEY": self._keys["demo_ehr_key"]}
         return [
-            _python("gateway", "the gateway", gateway, environment | demo, self.wanted["gateway"]),
+            _python("gateway", "the gateway", gateway, public | demo, self.wanted["gateway"]),
             _python("worker", "the worker", ["worker"], environment),
         ]
 
@@ -239,6 +242,7 @@ class Layout:
             "TOKENS_EMBEDDED": "true",
             "TOKENS_DATABASE_URL": self._settings.url_of_database,
             "TOKENS_IMPORT_FOLDER": str(self._import_folder),
+            "TOKENS_AUDIT_ANCHOR_FOLDER": str(self._settings.folder_of_anchors),
             "TOKENS_PUBLIC_URL": self._settings.public_url or self._url("gateway"),
             "TOKENS_UI_URL": self._settings.ui_url or self._url("ui"),
             "TOKENS_UI_PORT": self._port("ui"),

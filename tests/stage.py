@@ -86,6 +86,8 @@ class Stage:
         self.folder = folder
         self.database_url = database_url
         self.task_queue = f"{TASK_QUEUE}-{uuid.uuid4().hex[:8]}"
+        self.extra: dict[str, Any] = {}
+        """Further settings of this test."""
         self.http = httpx.Client(timeout=10)
         self._stack = AsyncExitStack()
 
@@ -100,6 +102,7 @@ class Stage:
                 "smtp_port": self.mailbox.port,
                 "import_folder": self.folder / "import",
                 **{f"{name}_url": url for name, url in self.theatre.urls().items()},
+                **self.extra,
             }
         )
         self.seal = seal_of(self.settings)

@@ -2,7 +2,7 @@
 
 What is checked: no tracked file names a package index or a folder of somebody's machine; requirements.lock is in step with
 pyproject.toml; the top-level packages import each other only as the table in docs/architecture.md allows; no workflow reads
-a clock, randomness, files or the network.
+a clock, randomness, files or the network; whatever speaks over the network has a timeout and checks certificates.
 """
 
 import ast
@@ -48,6 +48,17 @@ _NOT_IN_WORKFLOWS = {"httpx", "io", "os", "pathlib", "random", "requests", "secr
     "time",
     "urllib",
 }
+
+_CONNECTING = {
+    f"httpx.{name}" for name in ("AsyncClient", "Client", "delete", "get", "patch", "post", "put", "request", "stream")
+} | {
+    "smtplib.SMTP",
+    "smtplib.SMTP_SSL",
+    "socket.create_connection",
+    "urllib.request.urlopen",
+}
+"""What speaks over the network and waits for as long as it takes, unless it is told otherwise."""
+_ANY_CERTIFICATE = ("CERT_NONE", "_create_unverified_context")
 
 # Put together here so that this file does not name them itself.
 _DOT = re.escape(".")
@@ -157,6 +168,30 @@ def determinism(files: Iterable[Path]) -> Iterator[str]:
                 yield f"{place}:{node.lineno} calls {node.func.id}(), but a workflow does no I/O: use an activity."
 
 
+def network(files: Iterable[Path]) -> Iterator[str]:
+    """Clients over the network that would wait for ever, or take any certificate."""
+    for path in files:
+        place = path.relative_to(ROOT)
+        if path.suffix != ".py" or place.parts[0] == "tests":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr in _ANY_CERTIFICATE:
+                yield f"{place}:{node.lineno} takes any certificate ({node.attr}); use ssl.create_default_context()."
+            if not isinstance(node, ast.Call):
+                continue
+            given = {keyword.arg: keyword.value for keyword in node.keywords}
+            called = ast.unparse(node.func)
+            timeout = given.get("timeout")
+            if called in _CONNECTING and (timeout is None or _is(timeout, None)):
+                yield f"{place}:{node.lineno} calls {called} without a timeout; give it one, as a party may hang."
+            if "verify" in given and _is(given["verify"], False):
+                yield f"{place}:{node.lineno} takes any certificate; leave verify out, or name the party's own authority."
+
+
+def _is(node: ast.expr, value: object) -> bool:
+    return isinstance(node, ast.Constant) and node.value is value
+
+
 def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
     """Full names of what is imported from anywhere, with the line."""
     for node in ast.walk(tree):
@@ -174,6 +209,7 @@ def main() -> int:
         *lock((ROOT / "pyproject.toml").read_text(), (ROOT / "requirements.lock").read_text()),
         *layers(files),
         *determinism(files),
+        *network(files),
     ]
     for breach in breaches:
         print(breach)

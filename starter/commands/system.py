@@ -13,10 +13,9 @@ from rich.markup import escape
 from settings import Settings
 from starter import keys, stack, target
 from starter.clock import Clock, Stuck
-from starter.output import Json, Refusal, command, err, out, show_json, table
+from starter.output import Json, Refusal, command, out, show_json, table
 
 app = typer.Typer()
-audit = typer.Typer(help="The append-only record of everything that happened.", no_args_is_help=True)
 db = typer.Typer(help="The application's database.", no_args_is_help=True)
 mail = typer.Typer(help="The emails.", no_args_is_help=True)
 
@@ -133,24 +132,6 @@ def _span(text: str) -> timedelta:
         raise typer.BadParameter("say how far such as 3d, 2h30m or 1d12h")
     days, hours, minutes = (int(part or 0) for part in match.groups())
     return timedelta(days=days, hours=hours, minutes=minutes)
-
-
-@audit.command("verify")
-@command
-async def verify(json: Json = False) -> None:
-    """Walk every chain of the audit trail and name each row that was changed, is missing or was cut off."""
-    from database import audit as trail
-
-    with target.database(target.settings_in_use()) as sessions, sessions() as session:
-        rows, faults = trail.verify(session)
-    if json:
-        show_json({"rows": rows, "faults": [vars(fault) for fault in faults]})
-    else:
-        for fault in faults:
-            err.print(f"{fault.journey_id}, row {fault.number}: {fault.what}", style="red", markup=False)
-        out.print(f"{rows} rows read, {len(faults)} faults.")
-    if faults:
-        raise Refusal("The audit trail is not whole.")
 
 
 @db.command()
