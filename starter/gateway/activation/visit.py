@@ -13,11 +13,12 @@ from starlette.responses import RedirectResponse, Response
 from activities.enrollment import EXPIRED
 from domain.status import Status
 from starter.gateway.activation import links, progress
-from starter.gateway.activation.forms import Kept, NotTaken, fields_of
+from starter.gateway.activation.forms import Kept
 from starter.gateway.activation.links import Link, Standing
 from starter.gateway.activation.pace import Pace
 from starter.gateway.pages import HEADERS, page
 from starter.gateway.parts import Gateway
+from starter.gateway.signon.forms import NotTaken, fields_of
 from starter.gateway.signon.origin import from_our_pages, on_this_machine, secure
 from starter.journeys import Journeys, NotDone, Refused, Unanswered
 
