@@ -19,7 +19,7 @@ from starter.gateway.activation.pace import Pace
 from starter.gateway.pages import HEADERS, page
 from starter.gateway.parts import Gateway
 from starter.gateway.signon.forms import NotTaken, fields_of
-from starter.gateway.signon.origin import from_our_pages, on_this_machine, secure
+from starter.gateway.signon.origin import from_our_pages, secure, trying_out
 from starter.journeys import Journeys, NotDone, Refused, Unanswered
 
 _GLANCE = timedelta(seconds=3)
@@ -152,7 +152,7 @@ class Visit:
 
     @property
     def in_demo(self) -> bool:
-        return self.gateway.settings.embedded and on_this_machine(self.request)
+        return trying_out(self.request, self.gateway.settings)
 
     # What is done
 

@@ -1,0 +1,68 @@
+"""The tokens of the embedded stack as they lie on the desk, whoever they belong to."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Row, Select, select
+
+from database.engine import Sessions
+from database.tables import JourneyRow, Prescriber
+from domain.status import Kind, Status
+
+Place = Literal["nowhere", "packing", "post", "desk"]
+"""Where a hard token's device is: not chosen yet, with the team, with the carrier, with the prescriber."""
+
+_MOST = 50
+_PLACES: dict[Status, Place] = {
+    Status.REQUESTED: "nowhere",
+    Status.PROCESSED: "packing",
+    Status.SHIPPED: "post",
+}
+
+
+@dataclass(frozen=True)
+class Token:
+    journey_id: str
+    kind: Kind
+    status: Status
+    prescriber: str
+    email: str
+    serial_number: str | None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in (Status.CANCELLED, Status.DEACTIVATED)
+
+    @property
+    def place(self) -> Place:
+        if self.kind is Kind.SOFT or self.serial_number is None:
+            return "nowhere"
+        return _PLACES.get(self.status, "desk")
+
+
+def newest(sessions: Sessions) -> list[Token]:
+    """The latest of them all, newest first."""
+    with sessions() as session:
+        return [_token(row) for row in session.execute(_all().order_by(JourneyRow.requested_at.desc()).limit(_MOST))]
+
+
+def one(sessions: Sessions, journey_id: str) -> Token | None:
+    with sessions() as session:
+        row = session.execute(_all().where(JourneyRow.journey_id == journey_id)).first()
+    return _token(row) if row else None
+
+
+def _all() -> Select[tuple[JourneyRow, str]]:
+    return select(JourneyRow, Prescriber.name).join(Prescriber, Prescriber.prescriber_id == JourneyRow.prescriber_id)
+
+
+def _token(row: Row[tuple[JourneyRow, str]]) -> Token:
+    journey, name = row
+    return Token(
+        journey_id=journey.journey_id,
+        kind=Kind(journey.kind),
+        status=Status(journey.status),
+        prescriber=name,
+        email=journey.email,
+        serial_number=journey.serial_number,
+    )
