@@ -4,6 +4,7 @@ the form, as one that was started in the Temporal UI may have any id."""
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter
@@ -146,7 +147,7 @@ def router(gateway: Gateway) -> APIRouter:
         facts = {"digits": digits, "wrong": wrong, "done": done, "now": now, "ahead": ahead}
         return page("desk/token.html", 409 if wrong else 200, **_facts(token), **facts)
 
-    def _facts(token: Token) -> dict[str, object]:
+    def _facts(token: Token) -> dict[str, Any]:
         return {"token": token, "ui": gateway.settings.journey_url(token.journey_id)}
 
     return routes

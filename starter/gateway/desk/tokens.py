@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import select
 
 from database.engine import Sessions
 from database.tables import JourneyRow, Prescriber
@@ -18,6 +18,8 @@ _PLACES: dict[Status, Place] = {
     Status.PROCESSED: "packing",
     Status.SHIPPED: "post",
 }
+
+_ALL = select(JourneyRow, Prescriber.name).join(Prescriber, Prescriber.prescriber_id == JourneyRow.prescriber_id)
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,19 @@ class Token:
 
 def newest(sessions: Sessions) -> list[Token]:
     """The latest of them all, newest first."""
+    latest = _ALL.order_by(JourneyRow.requested_at.desc()).limit(_MOST)
     with sessions() as session:
-        return [_token(row) for row in session.execute(_all().order_by(JourneyRow.requested_at.desc()).limit(_MOST))]
+        return [_token(journey, name) for journey, name in session.execute(latest)]
 
 
 def one(sessions: Sessions, journey_id: str) -> Token | None:
     with sessions() as session:
-        row = session.execute(_all().where(JourneyRow.journey_id == journey_id)).first()
-    return _token(row) if row else None
+        for journey, name in session.execute(_ALL.where(JourneyRow.journey_id == journey_id)):
+            return _token(journey, name)
+    return None
 
 
-def _all() -> Select[tuple[JourneyRow, str]]:
-    return select(JourneyRow, Prescriber.name).join(Prescriber, Prescriber.prescriber_id == JourneyRow.prescriber_id)
-
-
-def _token(row: Row[tuple[JourneyRow, str]]) -> Token:
-    journey, name = row
+def _token(journey: JourneyRow, name: str) -> Token:
     return Token(
         journey_id=journey.journey_id,
         kind=Kind(journey.kind),
