@@ -159,7 +159,12 @@ class Settings(BaseSettings):
     def public_base(self) -> str:
         return (self.public_url or f"http://127.0.0.1:{self.gateway_port}").rstrip("/")
 
+    @property
+    def journeys_url(self) -> str:
+        """The list of journeys in the Temporal UI."""
+        base = (self.ui_url or f"http://127.0.0.1:{self.ui_port}").rstrip("/")
+        return f"{base}/namespaces/{self.namespace}/workflows"
+
     def journey_url(self, journey_id: str) -> str:
         """The journey's page in the Temporal UI."""
-        base = (self.ui_url or f"http://127.0.0.1:{self.ui_port}").rstrip("/")
-        return f"{base}/namespaces/{self.namespace}/workflows/{quote(journey_id, safe='')}"
+        return f"{self.journeys_url}/{quote(journey_id, safe='')}"

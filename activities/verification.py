@@ -71,16 +71,26 @@ class Verification:
         self._pepper = pepper
         self._policy = policy
 
-    def verify(self, journey_id: str, passcode: str, pin: str | None, at: datetime) -> None:
+    def verify(
+        self, journey_id: str, passcode: str, pin: str | None, at: datetime, *, attempt: str | None = None
+    ) -> None:
         """Returns when the passcode, and a soft token's PIN, are right. Only the lock that ends a series of failures gets
-        into the audit trail: who signs in, and when, is in the records of the system that asks."""
+        into the audit trail: who signs in, and when, is in the records of the system that asks.
+
+        `attempt` names this very attempt: where it was the token's latest, its answer is given again and nothing is judged or
+        counted, as whoever asks may have lost it. It has to be random, and nobody else's: with it goes what was typed then."""
+        key = f"sign-in {attempt}" if attempt else None
         with self._sessions.begin() as session:
             found = self._found(session, journey_id)
             token, refusal = found.token, found.unfit
-            if token is not None:
+            if token is not None and key is not None and token.last_attempt == key:
+                refusal = (token.last_verdict or {}).get("refusal")
+            elif token is not None:
                 right_pin = self._right_pin(session, token, pin)
                 verdict = judged(self._seal, token, passcode, at, found.policy, in_right_hands=right_pin)
                 refusal = _refusal(verdict, found.policy, WRONG)
+                if key:
+                    token.last_attempt, token.last_verdict = key, {"refusal": refusal}
                 if verdict.outcome == "wrong" and token.locked:
                     _record(session, found, at, f"locked: {token.failures} wrong passcodes in a row at signing in")
         # Raised after the transaction: the failure has to be kept.

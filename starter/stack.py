@@ -136,6 +136,7 @@ class Layout:
             "ui": self._url("ui"),
             "gateway": self._url("gateway"),
             "codec": f"{self._url('gateway')}/codec",
+            "desk": f"{self._url('gateway')}/desk",
             "mailbox": f"{self._url('gateway')}/mailbox",
             "smtp": f"{HOST}:{self._port('smtp')}",
             **{name: self._url(name) for name in ("vendor", "carrier", "directory", "mail_control")},

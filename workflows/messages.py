@@ -1,11 +1,21 @@
 """What travels between people, upstream systems and journeys: one JSON object each way."""
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import PydanticCustomError
 from temporalio.api.common.v1 import Payload
 from temporalio.exceptions import ApplicationError
@@ -19,14 +29,31 @@ from domain.reasons import DeactivationReason
 from domain.returning import Return, ReturnStatus
 from domain.status import Kind, Status
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+_AS_0_1 = {"as_0_1": True}
+
+
+def _printable(but: str = "") -> AfterValidator:
+    """Refuses control characters, which a database may not hold (PostgreSQL has no NUL) and nobody sees, and halves of characters."""
+
+    def check(text: str, info: ValidationInfo) -> str:
+        if info.context != _AS_0_1 and any(
+            unicodedata.category(character) in ("Cc", "Cs") and character not in but for character in text
+        ):
+            raise PydanticCustomError("control", "must not contain control characters; type it again without them")
+        return text
+
+    return AfterValidator(check)
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), _printable()]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), _printable(but="\n\r\t")]
+"""May have several lines."""
 Identifier = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"),
 ]
 
-Reference = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Reference = Text
 """The id of a journey. One that was started in the UI may have any."""
 
 
@@ -63,7 +90,17 @@ class Body(BaseModel):
     """What to paste, for details, snapshots and refusals."""
 
 
-class TokenRequest(Body):
+class Continued(Body):
+    """Starts a workflow that may continue as new. Only that sets `carried`: what it knew as it ended."""
+
+    carried: Any = None
+
+    def carries_of(self, workflow_id: str) -> bool:
+        """Whether what is carried can be that workflow's."""
+        return True
+
+
+class TokenRequest(Continued):
     """Starts `TokenJourney`. Email and address default to the account's."""
 
     prescriber_id: Identifier
@@ -73,9 +110,11 @@ class TokenRequest(Body):
     replaces: Reference | None = None
     requested_by: Text | None = None
     carried: Journey | None = None
-    """Only continue-as-new sets this: the journey as it stood."""
 
     example: ClassVar[dict[str, Any]] = {"prescriber_id": "P-1001", "kind": "hard"}
+
+    def carries_of(self, workflow_id: str) -> bool:
+        return self.carried is not None and self.carried.journey_id == workflow_id
 
 
 class Edit(Body):
@@ -283,14 +322,13 @@ MOST_AT_ONCE = 2000
 """Requests in one run of `ProcessQueue`: their outcomes make one payload."""
 
 
-class QueueOrder(Body):
+class QueueOrder(Continued):
     """Starts `ProcessQueue`. Without `kind` it takes both, without `limit` all that wait, up to `MOST_AT_ONCE`."""
 
     operator: Text
     kind: Kind | None = None
     limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] | None = None
     carried: Underway | None = None
-    """Only continue-as-new sets this."""
 
     example: ClassVar[dict[str, Any]] = {"operator": "your name", "kind": "hard", "limit": 20}
 
@@ -475,8 +513,9 @@ class Unreadable(BaseModel):
 B = TypeVar("B", bound=Body)
 
 
-def read(body: type[B], bodies: tuple[Any, ...], name: str) -> B:
+def read(body: type[B], bodies: tuple[Any, ...], name: str, *, as_0_1: bool = False) -> B:
     """The one object in `bodies` as a `body`. Raises Refused with what is wrong, why, and what to send instead.
+    `as_0_1`: as release 0.1 took it, control characters and all; so does whoever carries on what was taken then.
 
     The sentence names fields, never what stood in them: it is shown and kept in places where that may not stand.
     """
@@ -495,7 +534,7 @@ def read(body: type[B], bodies: tuple[Any, ...], name: str) -> B:
     if not isinstance(value, dict):
         raise Refused(f"`{name}` takes a JSON object, and {_shape(value)} came; {instead}.")
     try:
-        return body.model_validate(value)
+        return body.model_validate(value, context=_AS_0_1 if as_0_1 or value.get("carried") else None)
     except ValidationError as fault:
         # The input is left out on purpose: it may hold a passcode or an address.
         problems = fault.errors(include_url=False, include_input=False, include_context=True)

@@ -15,6 +15,7 @@ from domain.queue import Reached, Waiting
 from domain.status import Kind
 from workflows import calls
 from workflows.messages import MOST_AT_ONCE, Handled, QueueOrder, QueueReport, Refused, Underway, read
+from workflows.runs import own
 
 _PAGE = 50
 _SHOWN = 25
@@ -39,7 +40,7 @@ class ProcessQueue:
         self.problem: Refused | None = None
         self.order = QueueOrder(operator="unknown")
         try:
-            self.order = read(QueueOrder, bodies, "ProcessQueue")
+            self.order, self.problem = own(read(QueueOrder, bodies, "ProcessQueue"), "ProcessQueue")
         except Refused as fault:
             self.problem = fault
         self.report = QueueReport(operator=self.order.operator, kind=self.order.kind)

@@ -21,6 +21,7 @@ from activities.records import Records, TurnedAway
 from domain.chronicle import Chronicle, Letter
 from workflows import calls
 from workflows.messages import Body, Outcome, Refused
+from workflows.runs import outlive
 
 ASK_AGAIN = timedelta(hours=1)
 """A party that has refused is asked again after this; only its answer tells when a person has mended it."""
@@ -128,17 +129,16 @@ class RecordedWorkflow(Generic[S]):
     async def carry(self) -> None:
         """Runs the stages, and records and letters beside them. Returns when `live` does."""
         tasks = [asyncio.create_task(work()) for work in (self.live, self.keep_records, self.send_letters)]
-        while not any(task.done() for task in tasks):
-            try:
-                await workflow.wait_condition(lambda: any(task.done() for task in tasks))
-            except asyncio.CancelledError:
-                # Only this wait is cancelled by Temporal's own request; the journey decides what becomes of it.
-                self.cancel_request = asyncio.create_task(self.asked_to_cancel())
+        await outlive(lambda: any(task.done() for task in tasks), self.asked)
         for task in tasks:
             if task.done():
                 task.result()  # only `live` ever returns; the others can only fail
         for task in tasks[1:]:
             task.cancel()
+
+    def asked(self) -> None:
+        """By Temporal's own cancellation request; the journey decides what becomes of it."""
+        self.cancel_request = asyncio.create_task(self.asked_to_cancel())
 
     async def keep_records(self) -> None:
         """Writes what has happened, as it happens: database row, audit trail, search attributes, details."""

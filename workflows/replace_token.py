@@ -17,6 +17,7 @@ from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.messages import Refused, Replaced, Replacement, read
 from workflows.recorded import ASK_AGAIN, LONGEST_ID
+from workflows.runs import outlive
 
 
 @workflow.defn(name="ReplaceToken")
@@ -51,14 +52,11 @@ class ReplaceToken:
             )
         # From here on Temporal's own cancellation request would leave neither token nor request.
         replacing = asyncio.create_task(self.replace())
-        while not replacing.done():
-            try:
-                await workflow.wait_condition(replacing.done)
-            except asyncio.CancelledError:
-                self.show(
-                    f"{self.shown}\n\nIt can't be cancelled: the old token would be gone, and no new one requested."
-                )
+        await outlive(replacing.done, self.cant_be_cancelled)
         return replacing.result()
+
+    def cant_be_cancelled(self) -> None:
+        self.show(f"{self.shown}\n\nIt can't be cancelled: the old token would be gone, and no new one requested.")
 
     async def replace(self) -> Replaced:
         """Claim, deactivate, request, in this order."""

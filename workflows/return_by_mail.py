@@ -46,7 +46,7 @@ class ReturnByMail(RecordedWorkflow[Return]):
         super().__init__()
         self.request = ReturnRequest(journey_id=workflow.info().workflow_id, serial_number="unknown")
         try:
-            self.request = read(ReturnRequest, bodies, "ReturnByMail")
+            self.request = read(ReturnRequest, bodies, "ReturnByMail", as_0_1=not self.since_0_2)
         except Refused as fault:
             self.problem = fault
         self.state = Return(
@@ -157,7 +157,7 @@ class ReturnByMail(RecordedWorkflow[Return]):
 
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
-        message = read(RETURN_BODIES[name], bodies, name)
+        message = read(RETURN_BODIES[name], bodies, name, as_0_1=not self.since_0_2)
         if self.state.ended:
             raise Refused(
                 f"The return is closed: token {self.state.serial_number} is {self.state.status.lower()}; nothing is left to do."

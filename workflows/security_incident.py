@@ -38,7 +38,7 @@ class SecurityIncident(RecordedWorkflow[Incident]):
         super().__init__()
         self.report = IncidentReport(journey_id=workflow.info().workflow_id)
         try:
-            self.report = read(IncidentReport, bodies, "SecurityIncident")
+            self.report = read(IncidentReport, bodies, "SecurityIncident", as_0_1=not self.since_0_2)
         except Refused as fault:
             self.problem = fault
         self.state = Incident(
@@ -118,7 +118,7 @@ class SecurityIncident(RecordedWorkflow[Incident]):
 
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
-        message = read(INCIDENT_BODIES[name], bodies, name)
+        message = read(INCIDENT_BODIES[name], bodies, name, as_0_1=not self.since_0_2)
         if self.state.ended:
             raise Refused(f"The incident is closed already, by {self.state.closed_by}; nothing is left to do.")
         return message

@@ -21,6 +21,7 @@ from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.details import details
 from workflows.messages import Next, Outcome, Refused, Snapshot, TokenRequest, example, read
+from workflows.runs import own
 from workflows.stages import promises
 from workflows.stages.activate import activate
 from workflows.stages.deliver import deliver
@@ -42,14 +43,11 @@ class TokenJourney(TokenMessages):
         super().__init__()
         self.request = TokenRequest(prescriber_id="unknown", kind=Kind.HARD)
         try:
-            self.request = read(TokenRequest, bodies, "TokenJourney")
+            request = read(TokenRequest, bodies, "TokenJourney", as_0_1=not self.since_0_2)
+            self.request, forged = own(request, "TokenJourney")
+            self.problem = forged or self.problem
         except Refused as fault:
             self.problem = fault
-        carried = self.request.carried
-        if carried and (workflow.info().continued_run_id is None or carried.journey_id != workflow.info().workflow_id):
-            # Only a journey that continues as new hands its state on; anybody else's would be a forged one.
-            self.problem = Refused("`TokenJourney` was not taken: `carried` is not yours to set; leave it out.")
-            self.request = self.request.model_copy(update={"carried": None})
         self.state = self.request.carried or Journey(
             journey_id=workflow.info().workflow_id,
             prescriber_id=self.request.prescriber_id,

@@ -58,7 +58,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
 
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
-        message = read(BODIES[name], bodies, name)
+        message = read(BODIES[name], bodies, name, as_0_1=not self.since_0_2)
         sentence = (
             refusal(name, self.state.kind, self.state.status)
             or _unfit(message, self.state)

@@ -71,6 +71,12 @@ async def revoke(
         except NoSuchKey as refusal:
             raise Refusal(str(refusal)) from None
     if json:
-        show_json({"key_id": key.key_id, "name": key.name, "revoked_at": key.revoked_at})
+        show_json(
+            {
+                "key_id": key.key_id,
+                "name": key.name,
+                "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+            }
+        )
     else:
         out.print(f"Revoked: {key.key_id} of {key.name}.", markup=False)

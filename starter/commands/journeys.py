@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from sqlalchemy import select
 from temporalio.client import Client
@@ -14,8 +13,7 @@ from database.tables import JourneyRow
 from domain.reasons import DeactivationReason
 from domain.status import Kind, Status
 from domain.status import refusal as refusal_of
-from starter import qr, target
-from starter.clock import Clock
+from starter import carrying, qr, target
 from starter.commands.arguments import (
     By,
     City,
@@ -374,19 +372,8 @@ async def parcel(
     """Have the carrier report on a journey's parcel, or on a return's, at that journey's present."""
     settings = target.settings_in_use()
     async with target.temporal(settings) as client:
-        handle = client.get_workflow_handle(journey_id)
-        number = (await handle.query("status"))["tracking_number"]
-        if number is None:
-            raise Refusal(f"{journey_id} has no parcel yet; wait until it has been processed and its label bought.")
-        at = await Clock(client, handle).now()
-    event = {"tracking_number": number, "status": status, "occurred_at": at.isoformat(), "sender": sender}
-    try:
-        async with httpx.AsyncClient(timeout=10) as http:
-            answer = await http.post(f"{settings.carrier_url}/simulate/events", json=event)
-    except httpx.TransportError:
-        raise Refusal(
-            f"The carrier simulator does not answer at {settings.carrier_url}; start the embedded stack with `tokens up`."
-        ) from None
-    if answer.is_error:
-        raise Refusal(f"The event did not get through: {answer.json().get('detail', answer.text)}")
+        try:
+            number, at = await carrying.report(settings, client, journey_id, status, sender)
+        except carrying.NotReported as fault:
+            raise Refusal(str(fault)) from None
     out.print(f"Parcel {number}: {status}, {when(at)}.")

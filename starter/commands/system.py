@@ -43,6 +43,7 @@ async def up(json: Json = False) -> None:
 def _print_addresses(info: dict[str, object]) -> None:
     listed = table("Ready", "")
     for name, what in (
+        ("desk", "begin here: sign in as a prescriber, read the mail, hold the device, move the clock"),
         ("ui", "Temporal UI: queue, journeys, signals, updates"),
         ("temporal", "Temporal, for any SDK or the temporal command"),
         ("gateway", "gateway: codec endpoints, webhooks, health"),

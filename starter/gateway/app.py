@@ -15,6 +15,7 @@ from starter.gateway.activation import routes as activation
 from starter.gateway.api.openapi import describe
 from starter.gateway.api.routers import routers
 from starter.gateway.codec import codec_app
+from starter.gateway.desk import routes as desk
 from starter.gateway.intake import LimitedBody, RawIds
 from starter.gateway.mailbox import routes as mailbox
 from starter.gateway.manage import routes as manage
@@ -59,6 +60,7 @@ def app(settings: Settings, client: Client | None = None, task_queue: str = TASK
     manage.install(application, gateway, door)
     application.include_router(activation.router(gateway))
     application.include_router(mailbox.router(gateway))
+    application.include_router(desk.router(gateway))
     describe(application)
     problems.install(application)
     application.add_middleware(LimitedBody)

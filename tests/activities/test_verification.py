@@ -35,10 +35,12 @@ class Desk:
     def hold(self, device: Device = BUTTON, **facts: object) -> str:
         return hold(self.sessions, self.seal, device, **facts)[0]  # type: ignore[arg-type]
 
-    def verify(self, journey_id: str, passcode: str, at: datetime = NOON, pin: str | None = None) -> str | None:
+    def verify(
+        self, journey_id: str, passcode: str, at: datetime = NOON, pin: str | None = None, attempt: str | None = None
+    ) -> str | None:
         """The refusal's sentence."""
         try:
-            return self.verification.verify(journey_id, passcode, pin, at)
+            return self.verification.verify(journey_id, passcode, pin, at, attempt=attempt)
         except NotVerified as refusal:
             return str(refusal)
 
@@ -300,3 +302,30 @@ def test_an_old_journey_has_no_figure_for_what_came_later(desk: Desk) -> None:
     with desk.sessions.begin() as session:
         session.get_one(JourneyRow, journey_id).policy = figures
     assert isinstance(desk.resync(journey_id, current(CLOCK, now + 90), current(CLOCK, now + 91)), Resynchronised)
+
+
+# The same attempt again
+
+
+def test_whoever_lost_the_answer_gets_it_again_and_nobody_else_does(desk: Desk) -> None:
+    button = desk.hold()
+    first = current(BUTTON, 0)
+    assert desk.verify(button, first, attempt="a") is None
+    assert desk.verify(button, first, attempt="a") is None
+    assert desk.token(button).counter == 1
+    for other in ("b", None, ""):
+        assert desk.verify(button, first, attempt=other) == WRONG  # a replay, and counted
+    failures = desk.token(button).failures
+    wait = desk.verify(button, "000000", attempt="c")
+    assert desk.verify(button, "000000", attempt="c") == wait
+    assert desk.token(button).failures == failures
+    # Once another attempt has come after it, it is a replay like any other.
+    assert desk.verify(button, first, at=NOON + timedelta(minutes=5), attempt="a") == WRONG
+
+
+def test_the_same_attempt_is_refused_once_the_token_has_ended(desk: Desk) -> None:
+    button = desk.hold()
+    assert desk.verify(button, current(BUTTON, 0), attempt="a") is None
+    with desk.sessions.begin() as session:
+        session.get_one(JourneyRow, button).status = Status.DEACTIVATED
+    assert "it is Deactivated" in str(desk.verify(button, current(BUTTON, 0), attempt="a"))

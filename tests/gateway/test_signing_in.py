@@ -7,11 +7,12 @@ from sqlalchemy import update
 from database.tables import IdempotentRequest
 from starter.api_keys import Scope
 from tests.gateway.api import Upstream, detail, token
+from tests.gateway.test_idempotency import broke_off
 from tests.stage import Play, Stage
 
 
-async def active(stage: Stage, kind: str = "hard") -> Play:
-    journey = await stage.request(kind)
+async def active(stage: Stage, kind: str = "hard", prescriber_id: str = "P-1001") -> Play:
+    journey = await stage.request(kind, prescriber_id)
     await journey.reach("Active")
     return journey
 
@@ -30,6 +31,16 @@ async def test_a_passcode_is_taken_once(stage: Stage, upstream: Upstream) -> Non
     for _ in range(2):
         said = detail(await system.post(token(journey.id, "verify"), json={"passcode": "000000"}), 409)
     assert "wait" in said
+    # A gateway that was killed after the passcode was taken, before it could note its answer: the same attempt, the same answer.
+    other = await active(stage, prescriber_id="P-1002")
+    held = other.token()
+    assert held is not None
+    sent = {"passcode": other.device(held.serial_number).press()}
+    assert (await system.once(token(other.id, "verify"), sent, "lost")).status_code == 200
+    broke_off(stage)
+    once_more = await system.once(token(other.id, "verify"), sent, "lost")
+    assert (once_more.status_code, "Idempotent-Replayed" in once_more.headers) == (200, False)
+    assert detail(await system.once(token(other.id, "verify"), sent, "another"), 409) == wrong
     # Nothing that was typed stands anywhere.
     assert passcode not in repr(stage.rows("select * from idempotent_requests"))
     assert "passcode" in detail(await system.post(token(journey.id, "verify"), json={"pin": passcode}), 422)

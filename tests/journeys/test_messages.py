@@ -188,6 +188,14 @@ async def test_updates_that_are_malformed_are_rejected_with_a_sentence(stage: St
     assert "a text came" in await journey.refused("process", "Dana")
     assert "`operator` is missing" in await journey.refused("process", {})
     assert "`operator` is missing" in await journey.refused("process")
+    for wrong in ("Da\x00na", "Dana\nMo", "Dana\x7f"):
+        said = await journey.refused("process", {"operator": wrong})
+        assert "`operator`: must not contain control characters; type it again without them" in said
+    await journey.signal("edit", {"email": "new.address@clinic.example", "by": "A\x00nn"})
+    [kept] = (await journey.status())["refused"]
+    assert "`by`: must not contain control characters" in kept["reason"]
+    assert "reason" in await journey.refused("cancel", {"reason": "lost\x00"})
+    await journey.update("cancel", {"reason": "ordered twice:\n\tsee the other one", "by": "Ann"})
 
 
 async def test_deactivation_needs_confirmation_and_a_reason(stage: Stage) -> None:

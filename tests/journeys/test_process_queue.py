@@ -177,6 +177,11 @@ async def test_two_at_once_and_an_operator_do_no_harm(stage: Stage) -> None:
         (({"operator": "Dana", "limit": 1_000_000},), "`limit`"),
         (({"operator": "Dana", "kind": "wooden"},), "`kind` must be 'hard' or 'soft'"),
         (({"operator": "Dana", "colour": "red"},), "`colour` is not known (known are operator, kind, limit)"),
+        (({"operator": "Da\x00na"},), "`operator`: must not contain control characters"),
+        (
+            ({"operator": "Dana", "carried": {"report": {"operator": "Mo"}, "reached": {}}},),
+            "`carried` is not yours to set; leave it out",
+        ),
         (("Dana",), "takes a JSON object, and a text came"),
         ((["Dana"],), "takes a JSON object, and a list came"),
         (({"operator": "Dana"}, {}), "2 payloads came"),

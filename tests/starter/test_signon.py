@@ -1,5 +1,6 @@
 """Sign-on: launch tokens, sessions, forms; and the page that plays the EHR in the embedded stack."""
 
+import html
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -236,9 +237,40 @@ async def test_a_form_must_come_from_this_session_and_our_pages(site: Site) -> N
     assert (await visit.post(path, data=form, headers={"Origin": "http://evil.example"})).status_code == 403
     for wrong in ("", older, csrf[:-1], "ä"):
         assert (await visit.post(path, data=form | {"csrf": wrong}, headers=ours)).status_code == 403
-    assert (await visit.post(path, data=form | {"name": "x" * 70_000}, headers=ours)).status_code == 403
-    assert (await visit.post(path, json=form, headers=ours)).status_code == 403
+    assert (await visit.post(path, data=form | {"name": "x" * 70_000}, headers=ours)).status_code == 413
+    assert (await visit.post(path, json=form, headers=ours)).status_code == 415
     assert (await visit.get("/manage-tokens")).status_code == 200  # still signed on
+
+
+async def test_a_form_that_comes_after_the_session_ended_is_kept_in_the_page(stage: Stage, site: Site) -> None:
+    visit = await site.visit()
+    path, ours = "/manage-tokens/request", {"Sec-Fetch-Site": "same-origin"}
+    typed = {"hard": "yes", "email": "new@lakeside.example", "street1": '9 "Sample" Wharf', "postal_code": "0540"}
+    form = {"csrf": await visit.csrf(), "go": "review", **typed}
+    with stage.sessions.begin() as session:
+        session.connection().exec_driver_sql("update page_sessions set seen_at = '2026-01-01 00:00:00.000000'")
+    answer = await visit.post(path, data=form, headers=ours)
+    assert (answer.status_code, answer.headers["cache-control"]) == (401, "no-store")
+    assert hidden(answer.text) == {"go": "review", **typed}
+    assert "9 &#34;Sample&#34; Wharf</dd>" in answer.text
+    assert not answer.cookies
+    # Only for a form of our own pages: another site learns and plants nothing.
+    assert hidden((await visit.post(path, data=form, headers={"Sec-Fetch-Site": "cross-site"})).text) == {}
+    # Signed on in another window: the same form, without or with the old session's token, is asked about and then taken.
+    await visit.post("/launch", data={"token": site.ehr.token()})
+    asked = await visit.post(path, data={"go": "review", **typed}, headers=ours)
+    assert (asked.status_code, "Miriam Aldous" in asked.text) == (403, True)
+    again = hidden(asked.text)
+    assert again == {"csrf": await visit.csrf(), "go": "review", **typed}
+    taken = await visit.post(path, data=again, headers=ours)
+    assert (taken.status_code, 'value="new@lakeside.example"' in taken.text) == (422, True)
+    assert "ZIP" in taken.text
+
+
+def hidden(page: str) -> dict[str, str]:
+    """The hidden fields of a page's own form."""
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page[page.find("<main") :])
+    return {name: html.unescape(value) for name, value in found}
 
 
 # The embedded stack's "sign in as"

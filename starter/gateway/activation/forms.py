@@ -1,4 +1,4 @@
-"""What a browser sends and keeps: the fields of a form, and a cookie with what was typed on the earlier pages of one link.
+"""What a browser keeps: a cookie with what was typed on the earlier pages of one link.
 
 Nobody is signed in here, so forms are protected by where they come from (`Sec-Fetch-Site`, `Origin`) and by a token that has
 to come twice, in the form and in the cookie. The cookie holds only what the same person typed: changing it gains nothing.
@@ -10,7 +10,6 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,16 +17,6 @@ from starlette.responses import Response
 _COOKIE = "tokens_activation"
 _SECONDS = 3600
 _LONGEST = {"serial_number": 64, "device": 16, "installed": 16, "token_name": 60}
-_LARGEST_FORM = 8 * 1024
-_MOST_FIELDS = 20
-
-
-class NotTaken(Exception):
-    """A form that can't be taken. `status` is HTTP's; the text is a sentence for whoever sent it."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 @dataclass
@@ -52,19 +41,3 @@ class Kept:
         content = base64.urlsafe_b64encode(json.dumps({"form": self.form, "typed": self.typed}).encode()).decode()
         # Lax: whoever comes from the email again finds what was typed; another site's form brings no cookie along.
         response.set_cookie(_COOKIE, content, max_age=_SECONDS, path=path, secure=secure, httponly=True, samesite="lax")
-
-
-async def fields_of(request: Request) -> dict[str, str]:
-    """A form's fields as typed; of several with one name, the last. Raises NotTaken for anything but a small form."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise NotTaken(415, "This is not one of our forms, so nothing was done; open the page again and repeat it.")
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _LARGEST_FORM:
-            raise NotTaken(413, "The form is too large, so nothing was done; write less into its fields.")
-    try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
-    except ValueError:
-        raise NotTaken(400, "The form can't be read, so nothing was done; open the page again and repeat it.") from None
-    return dict(pairs)

@@ -13,12 +13,13 @@ from starlette.responses import RedirectResponse, Response
 from activities.enrollment import EXPIRED
 from domain.status import Status
 from starter.gateway.activation import links, progress
-from starter.gateway.activation.forms import Kept, NotTaken, fields_of
+from starter.gateway.activation.forms import Kept
 from starter.gateway.activation.links import Link, Standing
 from starter.gateway.activation.pace import Pace
 from starter.gateway.pages import HEADERS, page
 from starter.gateway.parts import Gateway
-from starter.gateway.signon.origin import from_our_pages, on_this_machine, secure
+from starter.gateway.signon.forms import NotTaken, fields_of
+from starter.gateway.signon.origin import from_our_pages, secure, trying_out
 from starter.journeys import Journeys, NotDone, Refused, Unanswered
 
 _GLANCE = timedelta(seconds=3)
@@ -151,7 +152,7 @@ class Visit:
 
     @property
     def in_demo(self) -> bool:
-        return self.gateway.settings.embedded and on_this_machine(self.request)
+        return trying_out(self.request, self.gateway.settings)
 
     # What is done
 

@@ -30,14 +30,20 @@ def add(routes: APIRouter, gateway: Gateway) -> None:
         responses=answers(404, 409),
         **needs(Scope.VERIFY),
     )
-    async def verify(journey_id: JourneyId, body: Proof, prescriber_id: Holder = None) -> Response:
+    async def verify(journey_id: JourneyId, body: Proof, request: Request, prescriber_id: Holder = None) -> Response:
         """200 only where the passcode, and a soft token's PIN, are right; each passcode is taken once. Anything else is 409
         with the reason, which does not tell a wrong PIN from a wrong passcode. From the third wrong one on there is a wait;
-        after ten the token is locked. Answered from our own records: a token is refused from the moment it is deactivated."""
+        after ten the token is locked. Whose answer got lost sends the same again with the same `Idempotency-Key`, and gets
+        the same answer; without one, a passcode that was taken is wrong the second time. Answered from our own records: a
+        token is refused from the moment it is deactivated."""
         await find(gateway, journey_id, prescriber_id)
         verification = gateway.verification()
         try:
-            await records.in_thread(lambda: verification.verify(journey_id, body.passcode, body.pin, datetime.now(UTC)))
+            # Random, and for a repetition with the same key the same: `Idempotency` holds it to the same passcode and PIN.
+            attempt = request.state.request_id
+            await records.in_thread(
+                lambda: verification.verify(journey_id, body.passcode, body.pin, datetime.now(UTC), attempt=attempt)
+            )
         except NotVerified as refusal:
             return problem(409, str(refusal))
         return JSONResponse(Verified(journey_id=journey_id, verified=True).model_dump())

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from starter.gateway.mailbox import reading
 from starter.gateway.pages import HEADERS, page
 from starter.gateway.parts import Gateway
-from starter.gateway.signon.origin import on_this_machine
+from starter.gateway.signon.origin import trying_out
 
 _MOST = 200
 _FRAMING = HEADERS | {
@@ -35,7 +35,7 @@ def router(gateway: Gateway) -> APIRouter:
         return gateway.settings.state / "mail"
 
     def hidden(request: Request) -> bool:
-        return not (gateway.settings.embedded and on_this_machine(request))
+        return not trying_out(request, gateway.settings)
 
     @routes.get("/mailbox")
     async def listed(request: Request) -> Response:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from domain.reasons import LOSS, REPLACEMENT_REASONS, DeactivationReason
 from domain.status import Kind
-from starter.gateway.signon.door import checked
+from starter.gateway.signon.forms import checked
 
 LABELS = {
     DeactivationReason.LOST: ("Lost Token", "It can't be found."),

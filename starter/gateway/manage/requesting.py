@@ -16,7 +16,7 @@ from starter.gateway.manage.desk import DONE, Answer, Desk, answer_of
 from starter.gateway.manage.screen import HOME, screen
 from starter.gateway.manage.tokens import Token
 from starter.gateway.pages import HEADERS
-from starter.gateway.signon.door import checked
+from starter.gateway.signon.forms import checked
 from starter.gateway.signon.sessions import Visitor
 from starter.journeys import NotDone
 

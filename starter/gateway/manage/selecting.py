@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starter.gateway.manage.desk import Desk
 from starter.gateway.manage.screen import HOME, screen
 from starter.gateway.manage.showing import awaits_activation
-from starter.gateway.signon.door import checked
+from starter.gateway.signon.forms import checked
 
 
 def router(desk: Desk) -> APIRouter:

@@ -14,7 +14,8 @@ from domain import samples
 from settings import Settings
 from starter.gateway.pages import HEADERS, page
 from starter.gateway.parts import Gateway
-from starter.gateway.signon.door import Door, NotOurForm, checked, fields_of
+from starter.gateway.signon.door import Door
+from starter.gateway.signon.forms import NotTaken, checked, fields_of
 from starter.gateway.signon.origin import from_our_pages
 
 DEMO_KEY = "demo"
@@ -45,7 +46,7 @@ def router(gateway: Gateway, door: Door) -> APIRouter:
         if not door.has_demo(request):
             return not_here()
         if not from_our_pages(request, gateway.settings):
-            raise NotOurForm("This form did not come from our own pages, so nothing was done; open this page again.")
+            raise NotTaken(403, "This form did not come from our own pages, so nothing was done; open this page again.")
         fields = await fields_of(request)
         person = next((one for one in samples.PRESCRIBERS if one.prescriber_id == fields.get("prescriber_id")), None)
         if person is None:

@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,19 +11,32 @@ from starlette.responses import Response
 from starter.gateway.pages import page
 from starter.gateway.parts import Gateway
 from starter.gateway.signon import sessions
+from starter.gateway.signon.forms import NotTaken, fields_of
 from starter.gateway.signon.origin import from_our_pages, on_this_machine, secure
 from starter.gateway.signon.sessions import Visitor
 
-_LARGEST_FORM = 64 * 1024
-_MOST_FIELDS = 60
+_TYPED = {
+    "email": "Email",
+    "name": "Name",
+    "street1": "Street and number",
+    "street2": "Suite, floor or unit",
+    "city": "City",
+    "state": "State",
+    "postal_code": "ZIP code",
+}
+"""What people type into forms, and how it is called there."""
 
 
 class SignedOff(Exception):
     """Nobody is signed on, or not any more."""
 
 
-class NotOurForm(Exception):
-    """A form that can't have come from a page of this session, or not in one piece; the text says so in a sentence."""
+class EarlierForm(Exception):
+    """A form of our own pages, but of an earlier session: whoever is signed on now has to say that it is to be sent."""
+
+    def __init__(self, visitor: Visitor, fields: dict[str, str]) -> None:
+        super().__init__()
+        self.visitor, self.fields = visitor, fields
 
 
 class Door:
@@ -46,16 +59,14 @@ class Door:
         raise SignedOff
 
     async def form(self, request: Request, visitor: Visitor) -> dict[str, str]:
-        """The fields of a form of this visitor's. Raises NotOurForm."""
+        """The fields of a form of this visitor's. Raises NotTaken, EarlierForm."""
         if not from_our_pages(request, self._gateway.settings):
-            raise NotOurForm(
-                "This form did not come from our own pages, so nothing was done; open Manage Tokens again."
+            raise NotTaken(
+                403, "This form did not come from our own pages, so nothing was done; open Manage Tokens again."
             )
         fields = await fields_of(request)
         if not hmac.compare_digest(fields.pop("csrf", "").encode(), visitor.csrf.encode()):
-            raise NotOurForm(
-                "This form is from an earlier session, so nothing was done; open the page again and repeat it."
-            )
+            raise EarlierForm(visitor, fields)
         return fields
 
     def session_id(self, request: Request) -> str | None:
@@ -85,33 +96,52 @@ class Door:
         return bool(self._gateway.settings.demo_ehr_key.get_secret_value()) and on_this_machine(request)
 
     async def signed_off(self, request: Request, _reason: Exception) -> Response:
-        """What a visitor sees who is not signed on. A page's own questions get the status alone."""
+        """What a visitor sees who is not signed on. A page's own questions get the status alone. What was sent meanwhile
+        stays in the page: it can be sent once more by whoever has signed on in another window."""
         if "x-live" in request.headers:
             return Response(status_code=401, headers={"Cache-Control": "no-store"})
         to = str(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
-        return page("signed_off.html", 401, demo=self.has_demo(request), to=to if request.method == "GET" else "")
+        kept = await self._kept(request)
+        return page(
+            "signed_off.html",
+            401,
+            demo=self.has_demo(request),
+            to=to if request.method == "GET" else "",
+            action=quote(request.url.path),
+            fields=kept,
+            typed=_typed(kept),
+        )
+
+    async def _kept(self, request: Request) -> dict[str, str]:
+        """The form that came without a session, where it is one of ours with something in it."""
+        if request.method != "POST" or not from_our_pages(request, self._gateway.settings):
+            return {}
+        try:
+            fields = await fields_of(request)
+        except NotTaken:
+            return {}
+        fields.pop("csrf", None)
+        return fields
 
 
-async def not_our_form(_request: Request, reason: Exception) -> Response:
-    return page("no_access.html", 403, why="form", sentence=str(reason))
+async def earlier_form(request: Request, reason: Exception) -> Response:
+    """Nothing was done; shows what was typed, to be sent by whoever is signed on now."""
+    assert isinstance(reason, EarlierForm)
+    return page(
+        "earlier_form.html",
+        403,
+        visitor=reason.visitor,
+        action=quote(request.url.path),
+        fields=reason.fields,
+        typed=_typed(reason.fields),
+    )
 
 
-async def fields_of(request: Request) -> dict[str, str]:
-    """A form's fields as typed; of several with one name, the last. Raises NotOurForm for anything but a small form."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise NotOurForm("This is not a form of ours, so nothing was done; open the page again and repeat it.")
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _LARGEST_FORM:
-            raise NotOurForm("The form is too large, so nothing was done; write less into its fields.")
-    try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
-    except ValueError:
-        raise NotOurForm("The form can't be read, so nothing was done; open the page again and repeat it.") from None
-    return dict(pairs)
+async def not_taken(_request: Request, reason: Exception) -> Response:
+    assert isinstance(reason, NotTaken)
+    return page("no_access.html", reason.status, why="form", sentence=str(reason))
 
 
-def checked(fields: Mapping[str, str], name: str) -> bool:
-    """Whether a box was ticked."""
-    return fields.get(name) == "yes"
+def _typed(fields: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Label and text of what a person has typed into the form."""
+    return [(label, fields[name]) for name, label in _TYPED.items() if fields.get(name, "").strip()]

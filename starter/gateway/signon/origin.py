@@ -31,6 +31,11 @@ def on_this_machine(request: Request) -> bool:
     return _is_loopback(request.client.host) and _host(request.headers.get("host", "")) in _LOOPBACK_NAMES
 
 
+def trying_out(request: Request, settings: Settings) -> bool:
+    """Whether the pages for whoever tries the system out are there: in the embedded stack, for a browser on this machine."""
+    return settings.embedded and on_this_machine(request)
+
+
 def secure(settings: Settings) -> bool:
     """Whether cookies travel over HTTPS only: always, except with plain HTTP on this machine."""
     public = urlsplit(settings.public_base)

@@ -10,7 +10,8 @@ from starlette.responses import RedirectResponse, Response
 from starter.gateway.pages import HEADERS, page
 from starter.gateway.parts import Gateway
 from starter.gateway.signon import demo, launch, sessions
-from starter.gateway.signon.door import Door, NotOurForm, SignedOff, fields_of, not_our_form
+from starter.gateway.signon.door import Door, EarlierForm, SignedOff, earlier_form, not_taken
+from starter.gateway.signon.forms import NotTaken, fields_of
 from starter.gateway.signon.launch import NotLaunched
 
 HOME = "/manage-tokens"
@@ -24,7 +25,8 @@ def install(application: FastAPI, gateway: Gateway) -> Door:
     application.include_router(router(gateway, door))
     application.include_router(demo.router(gateway, door))
     application.add_exception_handler(SignedOff, door.signed_off)
-    application.add_exception_handler(NotOurForm, not_our_form)
+    application.add_exception_handler(NotTaken, not_taken)
+    application.add_exception_handler(EarlierForm, earlier_form)
     return door
 
 

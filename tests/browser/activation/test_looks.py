@@ -1,14 +1,18 @@
 """Every page: axe-core finds nothing, in light and dark, at a desk and on a phone."""
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page
+from sqlalchemy import update
 
+from database.tables import ActivationLink, TokenRow
 from tests.browser.activation.conftest import Site
 from tests.browser.activation.test_soft import chosen, named
+from tests.stage import EVENING, Play
 
 pytestmark = pytest.mark.slow
 DESK, PHONE = {"width": 1000, "height": 800}, {"width": 375, "height": 740}
@@ -82,12 +86,37 @@ async def tour(site: Site, page: Page, folder: Path | None = None) -> None:
     await hard.wait(seconds=5)
     await page.goto(link)
     await looks.at("superseded")
+    await page.get_by_role("button", name="Send me a new link").click()
+    await looks.at("sent")
+    await standings(site, page, looks, hard)
     await page.goto(f"{site.url}/activate/{'x' * 32}")
     await looks.at("unknown")
     await page.goto(f"{site.url}/mailbox")
     await looks.at("mailbox")
     await page.get_by_role("link", name="Set up your soft token").first.click()
     await looks.at("mailbox-message")
+
+
+async def standings(site: Site, page: Page, looks: Looks, hard: Play) -> None:
+    """Links with which nothing can be enrolled; those whose state takes weeks or ten wrong passcodes are put into it."""
+    await hard.wait(seconds=5)
+    link = site.link(hard)
+    with site.stage.sessions.begin() as session:
+        session.execute(update(TokenRow).where(TokenRow.journey_id == hard.id).values(locked=True))
+    await page.goto(link)
+    await looks.at("locked")
+    with site.stage.sessions.begin() as session:
+        session.execute(update(TokenRow).where(TokenRow.journey_id == hard.id).values(locked=False))
+        past = datetime.now(UTC) - timedelta(minutes=1)
+        session.execute(update(ActivationLink).where(ActivationLink.journey_id == hard.id).values(valid_until=past))
+    await page.goto(link)
+    await looks.at("expired")
+    evening = await site.stage.request("hard", "P-1003", at=EVENING)
+    await evening.process()
+    await page.goto(site.link(evening))
+    await looks.at("early")
+    await page.goto(f"{site.url}/v1/docs")
+    await looks.at("api-docs")
 
 
 async def test_every_page_is_accessible_in_every_guise(site: Site, browser: Browser) -> None:
