@@ -78,6 +78,7 @@ class JourneyRow(Base):
         ),
         Index("journeys_by_status", "status", "requested_at"),
         Index("journeys_by_request", "requested_at", "journey_id"),
+        Index("journeys_by_activation", "active_at"),
     )
 
     journey_id: Mapped[str] = mapped_column(primary_key=True)
@@ -180,6 +181,26 @@ class IncidentRow(Base):
     """Whose business days the clock counts, and in which zone."""
     closed_at: Mapped[datetime | None]
     closed_by: Mapped[str | None]
+
+
+class PromiseRow(Base):
+    """Something that was promised, of a journey, a return or an incident; written with it."""
+
+    __tablename__ = "promises"
+    __table_args__ = (Index("promises_by_due", "due", "what"),)
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    """The first run of the workflow that promised it."""
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    journey_id: Mapped[str] = mapped_column(index=True)
+    """The token's journey."""
+    what: Mapped[str]
+    due: Mapped[datetime]
+    met_at: Mapped[datetime | None]
+    broken: Mapped[str | None] = mapped_column(Text)
+    """Why it could not be kept."""
+    ended_at: Mapped[datetime | None]
+    """When its journey ended without it: from then on nobody owed it."""
 
 
 class TokenRow(Base):
