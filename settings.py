@@ -145,5 +145,10 @@ class Settings(BaseSettings):
 
     def journey_url(self, journey_id: str) -> str:
         """The journey's page in the Temporal UI."""
+        return f"{self.list_url}/{quote(journey_id, safe='')}"
+
+    @property
+    def list_url(self) -> str:
+        """The Temporal UI's list of workflows."""
         base = (self.ui_url or f"http://127.0.0.1:{self.ui_port}").rstrip("/")
-        return f"{base}/namespaces/{self.namespace}/workflows/{quote(journey_id, safe='')}"
+        return f"{base}/namespaces/{self.namespace}/workflows"

@@ -21,5 +21,6 @@ def store(
         if row is None:
             row = PromiseRow(run_id=run_id, number=number, journey_id=journey_id, what=promise.what)
             session.add(row)
-        row.due, row.met_at, row.broken = promise.due, promise.met_at, promise.broken
+        row.due, row.met_at = promise.due, promise.met_at
+        row.broken = promise.broken[:255] if promise.broken else None
         row.ended_at = None if promise.met_at else ended_at

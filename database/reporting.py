@@ -6,18 +6,16 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from database.tables import IncidentRow, JourneyRow, PromiseRow, ReturnRow, TokenRow
-from database.times import hour_of, seconds_between
+from database.times import hour_of, seconds_of
 from domain.incident import IncidentStatus
 from domain.policy import Policy
 from domain.report import STAGES, Batch, Day, Kept, Pace, Period, Report, Standing
 from domain.status import Kind, Status
 from domain.token_state import TokenState
-
-_ALL_STAGES = [(kind, *stage) for kind, stages in STAGES.items() for stage in stages]
 
 
 def report(session: Session, period: Period, policy: Policy, at: datetime) -> Report:
@@ -74,67 +72,63 @@ def _within(column: Any, period: Period) -> ColumnElement[bool]:
 
 
 def _paces(session: Session, period: Period) -> list[Pace]:
-    """Median and 90th percentile by nearest rank, of the tokens that became active in the period: so the stages are those of
-    the same tokens, and only what really happened is shown."""
-    spans = union_all(
-        *(
-            select(
-                literal(number).label("stage"),
-                seconds_between(getattr(JourneyRow, since), getattr(JourneyRow, until)).label("span"),
-            ).where(
-                JourneyRow.kind == kind,
-                _within(JourneyRow.active_at, period),
-                getattr(JourneyRow, since).is_not(None),
-                getattr(JourneyRow, until).is_not(None),
-            )
-            for number, (kind, _, since, until) in enumerate(_ALL_STAGES)
-        )
-    ).subquery()
-    ranked = select(
-        spans.c.stage,
-        spans.c.span,
-        func.row_number().over(partition_by=spans.c.stage, order_by=spans.c.span).label("rank"),
-        func.count().over(partition_by=spans.c.stage).label("tokens"),
-    ).subquery()
-    query = (
-        select(
-            ranked.c.stage,
-            ranked.c.tokens,
-            func.min(case((ranked.c.rank * 2 >= ranked.c.tokens, ranked.c.span))),
-            func.min(case((ranked.c.rank * 10 >= ranked.c.tokens * 9, ranked.c.span))),
-        )
-        .group_by(ranked.c.stage, ranked.c.tokens)
-        .order_by(ranked.c.stage)
+    """Of the tokens that became active in the period: so the stages are those of the same tokens, and only what really
+    happened is shown."""
+    moments = sorted({name for stages in STAGES.values() for _, *ends in stages for name in ends})
+    query = select(JourneyRow.kind, *(seconds_of(getattr(JourneyRow, name)).label(name) for name in moments)).where(
+        _within(JourneyRow.active_at, period)
     )
+    ends = {
+        kind: [(moments.index(since), moments.index(until)) for _, since, until in stages]
+        for kind, stages in STAGES.items()
+    }
+    spans: dict[Kind, list[list[float]]] = {kind: [[] for _ in stages] for kind, stages in STAGES.items()}
+    for name, *at in session.execute(query):
+        kind = Kind(name)
+        for (since, until), found in zip(ends[kind], spans[kind], strict=True):
+            if at[since] is not None and at[until] is not None:
+                found.append(at[until] - at[since])
     return [
-        Pace(kind=_ALL_STAGES[number][0], stage=_ALL_STAGES[number][1], tokens=tokens, median=median, p90=p90)
-        for number, tokens, median, p90 in session.execute(query)
+        Pace(kind=kind, stage=stage, tokens=len(found), median=_rank(found, 50), p90=_rank(found, 90))
+        for kind, stages in STAGES.items()
+        for (stage, _, _), found in zip(stages, spans[kind], strict=True)
+        if found
     ]
+
+
+def _rank(spans: list[float], percent: int) -> float:
+    """The percentile by nearest rank: a span that some token really took."""
+    spans.sort()
+    return spans[-(-len(spans) * percent // 100) - 1]
 
 
 def _promises(session: Session, period: Period, at: datetime) -> list[Kept]:
     row = PromiseRow
     unmet = row.met_at.is_(None)
+    # Never unknown, so that it can be turned round: a comparison with nothing would be.
     broken = or_(
         row.broken.is_not(None),
-        row.met_at > row.due,
-        and_(unmet, row.ended_at > row.due),
+        and_(row.met_at.is_not(None), row.met_at > row.due),
+        and_(unmet, row.ended_at.is_not(None), row.ended_at > row.due),
         and_(unmet, row.ended_at.is_(None), row.due < at),
     )
-    became = case((broken, "broken"), (~unmet, "kept"), (row.ended_at.is_not(None), "dropped"), else_="open")
+    kept, dropped = and_(~unmet, ~broken), and_(unmet, ~broken, row.ended_at.is_not(None))
     query = (
-        select(row.what, became.label("became"), func.count(), func.max(row.number))
+        select(
+            row.what,
+            func.max(row.number),
+            func.count(),
+            *(func.count(case((how, 1))) for how in (kept, broken, dropped)),
+        )
         .where(_within(row.due, period))
-        .group_by(row.what, "became")
+        .group_by(row.what)
     )
-    counts: dict[str, Counter[str]] = {}
-    place: Counter[str] = Counter()
-    for what, how, number, last in session.execute(query):
-        counts.setdefault(what, Counter())[how] = number
-        place[what] = max(place[what], last)
+    # In the order in which a journey promises them.
+    rows: Sequence[Any] = session.execute(query).all()
+    found = sorted(rows, key=lambda each: (each[1], each[0]))
     return [
-        Kept(what=what, **{how: counts[what][how] for how in ("kept", "broken", "open", "dropped")})
-        for what in sorted(counts, key=lambda what: (place[what], what))
+        Kept(what=what, kept=kept, broken=broken, dropped=dropped, open=all_ - kept - broken - dropped)
+        for what, _, all_, kept, broken, dropped in found
     ]
 
 

@@ -187,7 +187,10 @@ class PromiseRow(Base):
     """Something that was promised, of a journey, a return or an incident; written with it."""
 
     __tablename__ = "promises"
-    __table_args__ = (Index("promises_by_due", "due", "what"),)
+    __table_args__ = (
+        # All that a report asks, so that it reads nothing else.
+        Index("promises_by_due", "what", "due", "met_at", "ended_at", "broken", "number"),
+    )
 
     run_id: Mapped[str] = mapped_column(primary_key=True)
     """The first run of the workflow that promised it."""
@@ -197,8 +200,8 @@ class PromiseRow(Base):
     what: Mapped[str]
     due: Mapped[datetime]
     met_at: Mapped[datetime | None]
-    broken: Mapped[str | None] = mapped_column(Text)
-    """Why it could not be kept."""
+    broken: Mapped[str | None]
+    """Why it could not be kept, cut to fit."""
     ended_at: Mapped[datetime | None]
     """When its journey ended without it: from then on nobody owed it."""
 

@@ -2,30 +2,28 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, String, func
+from sqlalchemy import ColumnElement, Float, String
 from sqlalchemy.ext.compiler import compiles
 
 
-class seconds_between(ColumnElement[float]):  # noqa: N801  # reads as a function of SQL
-    """How many seconds `until` is after `since`."""
+class seconds_of(ColumnElement[float]):  # noqa: N801  # reads as a function of SQL
+    """The moment `at` as seconds, for taking one from another."""
 
     inherit_cache = False
     type = Float()
 
-    def __init__(self, since: Any, until: Any) -> None:
-        self.since, self.until = since, until
+    def __init__(self, at: Any) -> None:
+        self.at = at
 
 
-@compiles(seconds_between, "sqlite")
-def _julian(element: seconds_between, compiler: Any, **options: Any) -> str:
-    days = func.julianday(element.until) - func.julianday(element.since)
-    return compiler.process(days * 86400.0, **options)
+@compiles(seconds_of, "sqlite")
+def _julian(element: seconds_of, compiler: Any, **options: Any) -> str:
+    return f"(julianday({compiler.process(element.at, **options)}) * 86400.0)"
 
 
-@compiles(seconds_between, "postgresql")
-def _epoch(element: seconds_between, compiler: Any, **options: Any) -> str:
-    since, until = (compiler.process(each, **options) for each in (element.since, element.until))
-    return f"CAST(EXTRACT(EPOCH FROM ({until} - {since})) AS DOUBLE PRECISION)"
+@compiles(seconds_of, "postgresql")
+def _epoch(element: seconds_of, compiler: Any, **options: Any) -> str:
+    return f"CAST(EXTRACT(EPOCH FROM {compiler.process(element.at, **options)}) AS DOUBLE PRECISION)"
 
 
 class hour_of(ColumnElement[str]):  # noqa: N801

@@ -57,7 +57,8 @@ def _print_addresses(info: dict[str, object]) -> None:
     out.print(listed)
     out.print(
         f"\nFor the temporal command:  export TEMPORAL_ADDRESS={info['temporal']} TEMPORAL_CODEC_ENDPOINT={info['codec']}\n"
-        "Try:  tokens request P-1001 --kind hard   then   tokens queue   (Ctrl-C here ends the stack)",
+        "Try:  tokens request P-1001 --kind hard   then   tokens queue   (Ctrl-C here ends the stack)\n"
+        "An operator's lists in the Temporal UI:  tokens views",
         markup=False,
         soft_wrap=True,
     )

@@ -25,12 +25,13 @@ def upgrade() -> None:
         sa.Column("what", sa.String(length=255), nullable=False),
         sa.Column("due", _AT, nullable=False),
         sa.Column("met_at", _AT, nullable=True),
-        sa.Column("broken", sa.Text(), nullable=True),
+        sa.Column("broken", sa.String(length=255), nullable=True),
         sa.Column("ended_at", _AT, nullable=True),
         sa.PrimaryKeyConstraint("run_id", "number"),
     )
     op.create_index(op.f("ix_promises_journey_id"), "promises", ["journey_id"], unique=False)
-    op.create_index("promises_by_due", "promises", ["due", "what"], unique=False)
+    columns = ["what", "due", "met_at", "ended_at", "broken", "number"]
+    op.create_index("promises_by_due", "promises", columns, unique=False)
     op.create_index("journeys_by_activation", "journeys", ["active_at"], unique=False)
     connection = op.get_bind()
     for query in (_OF_JOURNEYS, _OF_RETURNS, _OF_INCIDENTS):
@@ -98,7 +99,7 @@ def _promises(row: Any) -> list[dict[str, Any]]:
             "what": promise["what"],
             "due": datetime.fromisoformat(promise["due"]),
             "met_at": datetime.fromisoformat(promise["met_at"]) if promise["met_at"] else None,
-            "broken": promise.get("broken"),
+            "broken": promise["broken"][:255] if promise.get("broken") else None,
             "ended_at": None if promise["met_at"] else row.ended_at,
         }
         for number, promise in enumerate(kept, 1)
