@@ -411,6 +411,21 @@ class SessionRow(Base):
     ended_at: Mapped[datetime | None]
 
 
+class OperatorSession(Base):
+    """An operator in a browser, signed in with an API key. It ends at the latest when that key is revoked. The id that the
+    browser shows is kept as a hash only."""
+
+    __tablename__ = "operator_sessions"
+
+    session_hash: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"), index=True)
+    signed_in_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    """The end, however busy it is."""
+    ended_at: Mapped[datetime | None]
+
+
 class SoftEnrollment(Base):
     """What a prescriber has typed for a soft token, kept before Temporal hears of it: only its reference travels."""
 

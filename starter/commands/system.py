@@ -47,6 +47,8 @@ def _print_addresses(info: dict[str, object]) -> None:
         ("ui", "Temporal UI: queue, journeys, signals, updates"),
         ("temporal", "Temporal, for any SDK or the temporal command"),
         ("gateway", "gateway: codec endpoints, webhooks, health"),
+        ("sign_in", "operators sign in, with the key in the file below"),
+        ("operator_key_file", "the operator's key, made at the first start"),
         ("mailbox", "mailbox: read every email as its reader does, and click its links"),
         ("mail", "the same emails, as a Maildir"),
         ("vendor", "vendor simulator"),

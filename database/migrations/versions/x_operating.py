@@ -10,7 +10,7 @@ from alembic import op
 import database.tables
 
 revision = "x_operating"
-down_revision = "0009"
+down_revision = "x_ui"
 
 _AT = database.tables.UtcDateTime(timezone=True)
 _MOST = 500
