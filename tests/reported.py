@@ -1,5 +1,6 @@
 """A week's work as rows, small enough to be counted by hand."""
 
+import random
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -163,3 +164,41 @@ def the_week(session: Session) -> None:
         week.back(open=open_)
     for status in ("Open", "Overdue", "Closed"):
         week.loss(status)
+
+
+def a_month(session: Session, last: datetime) -> None:
+    """A busy month up to `last`, always the same one, to look at."""
+    chance, month = random.Random(7), Week(session)
+    for ago in range(29, -1, -1):
+        day = (last - timedelta(days=ago)).replace(hour=14, minute=0, second=0, microsecond=0)
+        for kind in ("hard", "soft"):
+            for _ in range(chance.randint(0, 2) if day.weekday() > 4 else chance.randint(2, 7)):
+                requested = day + timedelta(minutes=chance.randint(0, 400))
+                if requested > last:
+                    continue
+                usual = (3, 1.5, 80, 20, 0.3) if kind == "hard" else (3, 15, 0.3)
+                took = [hours * chance.lognormvariate(0, 0.6) for hours in usual]
+                gone = (last - requested).total_seconds() / 3600
+                done = [hours for number, hours in enumerate(took) if sum(took[: number + 1]) < gone]
+                waiting: dict[str, Any] = {}
+                if len(done) < len(took) and ago > 9:
+                    waiting = {"needs_attention": "late", "action_due_by": last - timedelta(days=1)}
+                month.journey(kind, requested, *done, **waiting)
+                processed = requested + timedelta(days=1)
+                late = chance.random() < 0.06
+                met: dict[str, Any] = {"met_at": requested + timedelta(hours=30 if late else 3)} if done else {}
+                month.promise("processed in time", processed, **met)
+                if kind == "hard" and len(done) > 1:
+                    month.promise("shipped the day it is processed", processed, number=3, met_at=processed)
+                if kind == "hard" and len(done) > 2:
+                    broken = "not delivered by business day 5" if chance.random() < 0.15 else None
+                    month.promise(
+                        "delivered in time", processed + timedelta(days=3), number=4, met_at=processed, broken=broken
+                    )
+                if len(done) == len(took):
+                    month.promise("active in time after enrolment", processed, number=5, met_at=processed)
+    month.tokens("H-2026-01", in_stock=2, shipped=9, active=38, coming_back=3, returned=4, written_off=1)
+    month.tokens("H-2026-02", in_stock=61, assigned=4, shipped=5, active=12)
+    for _ in range(3):
+        month.back(open=True)
+    month.loss("Open")

@@ -20,6 +20,7 @@ from starter.gateway.mailbox import routes as mailbox
 from starter.gateway.manage import routes as manage
 from starter.gateway.metrics import Measured, Metrics
 from starter.gateway.operators import routes as operators
+from starter.gateway.ops import routes as ops
 from starter.gateway.parts import Gateway
 from starter.gateway.signon import routes as signon
 from starter.gateway.webhooks.router import router as webhooks
@@ -56,6 +57,7 @@ def app(settings: Settings, client: Client | None = None, task_queue: str = TASK
     for router in routers(gateway):
         application.include_router(router)
     operator_door = operators.install(application, gateway)
+    application.include_router(ops.router(gateway, operator_door))
     application.mount("/codec", codec_app(gateway, operator_door))
     door = signon.install(application, gateway)
     manage.install(application, gateway, door)
