@@ -197,8 +197,8 @@ def a_month(session: Session, last: datetime) -> None:
                     )
                 if len(done) == len(took):
                     month.promise("active in time after enrolment", processed, number=5, met_at=processed)
-    month.tokens("H-2026-01", in_stock=2, shipped=9, active=38, coming_back=3, returned=4, written_off=1)
-    month.tokens("H-2026-02", in_stock=61, assigned=4, shipped=5, active=12)
+    month.tokens("K-2026-01", in_stock=2, shipped=9, active=38, coming_back=3, returned=4, written_off=1)
+    month.tokens("K-2026-02", in_stock=61, assigned=4, shipped=5, active=12)
     for _ in range(3):
         month.back(open=True)
     month.loss("Open")

@@ -35,7 +35,7 @@ async def test_how_the_work_goes(page: Page, stage: Stage, tmp_path: Path) -> No
         # What a chart shows stands in a table, too; both come from the same look at the database.
         requested = stage.rows("select count(*) from journeys")[0][0]
         await expect(page.get_by_role("listitem").filter(has_text="requested")).to_contain_text(str(requested))
-        await expect(page.get_by_role("row", name="H-2026-01 low")).to_contain_text("38")
+        await expect(page.get_by_role("row", name="K-2026-01 low")).to_contain_text("38")
         addresses = [await image.get_attribute("src") for image in await page.locator("img.chart").all()]
         assert [re.findall(r"charts/(\w+)\.svg", address or "")[0] for address in addresses] == [
             *("requests", "times", "promises", "open", "stock")
