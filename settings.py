@@ -137,6 +137,13 @@ class Settings(BaseSettings):
     demo_ehr_key: SecretStr = SecretStr("")
     """Private key with which the embedded stack's "sign in as" page plays the EHR; only `starter/stack.py` sets it."""
 
+    # Sign-in of operators
+    operator_idle_minutes: Annotated[int, Field(ge=1, le=720)] = 60
+    operator_session_hours: Annotated[int, Field(ge=1, le=24)] = 10
+    codec_key: SecretStr = SecretStr("")
+    """What stands in the codec endpoint's address with which the embedded stack's UI is started; only `starter/stack.py` sets
+    it."""
+
     policy: Policy = Policy()
 
     @property
@@ -160,11 +167,15 @@ class Settings(BaseSettings):
         return (self.public_url or f"http://127.0.0.1:{self.gateway_port}").rstrip("/")
 
     @property
-    def journeys_url(self) -> str:
-        """The list of journeys in the Temporal UI."""
-        base = (self.ui_url or f"http://127.0.0.1:{self.ui_port}").rstrip("/")
-        return f"{base}/namespaces/{self.namespace}/workflows"
+    def ui_base(self) -> str:
+        """The Temporal UI's address."""
+        return (self.ui_url or f"http://127.0.0.1:{self.ui_port}").rstrip("/")
 
     def journey_url(self, journey_id: str) -> str:
         """The journey's page in the Temporal UI."""
-        return f"{self.journeys_url}/{quote(journey_id, safe='')}"
+        return f"{self.list_url}/{quote(journey_id, safe='')}"
+
+    @property
+    def list_url(self) -> str:
+        """The Temporal UI's list of workflows."""
+        return f"{self.ui_base}/namespaces/{self.namespace}/workflows"

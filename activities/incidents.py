@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from activities.errors import refused
-from database import audit
+from database import audit, promises
 from database.engine import Sessions
 from database.tables import IncidentRow, JourneyRow, Practice, Prescriber
 from domain.calendar import business_deadline
@@ -112,4 +112,5 @@ class Incidents:
         with self._sessions.begin() as session:
             row = session.get_one(IncidentRow, state.incident_id)
             row.status, row.closed_at, row.closed_by = state.status, state.closed_at, state.closed_by
+            promises.store(session, row.first_run_id, state.journey_id, state.promises, state.closed_at)
             audit.append(session, state.journey_id, writing.run_id, state.unwritten)

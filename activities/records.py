@@ -19,7 +19,7 @@ from activities.eligibility import (
     refuse_without_id_proofing,
 )
 from activities.errors import refused
-from database import audit, unfinished
+from database import audit, promises, unfinished
 from database.engine import Sessions
 from database.tables import ActivationLink, JourneyRow, Practice, ReplacementRow, TokenRow
 from domain.address import Address
@@ -172,6 +172,7 @@ class Records:
             row.shipping_address = journey.shipping_address.model_dump() if journey.shipping_address else None
             row.promises = [promise.model_dump(mode="json") for promise in journey.promises]
             row.action_due_by = journey.action_due_by
+            promises.store(session, row.first_run_id, row.journey_id, journey.promises, journey.ended_at)
             _follow(session, journey)
             audit.append(session, journey.journey_id, writing.run_id, journey.unwritten)
 

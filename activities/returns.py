@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from temporalio import activity
 
 from activities.errors import refused
-from database import audit
+from database import audit, promises
 from database.engine import Sessions
 from database.tables import JourneyRow, ReturnRow, TokenRow
 from domain.address import Address
@@ -141,6 +141,7 @@ class Returns:
                 session.execute(
                     update(TokenRow).where(TokenRow.serial_number == state.serial_number).values(state=token)
                 )
+            promises.store(session, writing.run_id, state.journey_id, state.promises, state.written_off_at)
             audit.append(session, state.journey_id, writing.run_id, state.unwritten)
 
 

@@ -78,6 +78,7 @@ class JourneyRow(Base):
         ),
         Index("journeys_by_status", "status", "requested_at"),
         Index("journeys_by_request", "requested_at", "journey_id"),
+        Index("journeys_by_activation", "active_at"),
     )
 
     journey_id: Mapped[str] = mapped_column(primary_key=True)
@@ -180,6 +181,29 @@ class IncidentRow(Base):
     """Whose business days the clock counts, and in which zone."""
     closed_at: Mapped[datetime | None]
     closed_by: Mapped[str | None]
+
+
+class PromiseRow(Base):
+    """Something that was promised, of a journey, a return or an incident; written with it."""
+
+    __tablename__ = "promises"
+    __table_args__ = (
+        # All that a report asks, so that it reads nothing else.
+        Index("promises_by_due", "what", "due", "met_at", "ended_at", "broken", "number"),
+    )
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    """The first run of the workflow that promised it."""
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    journey_id: Mapped[str] = mapped_column(index=True)
+    """The token's journey."""
+    what: Mapped[str]
+    due: Mapped[datetime]
+    met_at: Mapped[datetime | None]
+    broken: Mapped[str | None]
+    """Why it could not be kept, cut to fit."""
+    ended_at: Mapped[datetime | None]
+    """When its journey ended without it: from then on nobody owed it."""
 
 
 class TokenRow(Base):
@@ -381,6 +405,21 @@ class SessionRow(Base):
     device: Mapped[str | None]
     """Fingerprint of the device at which the EHR runs."""
     signed_on_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    """The end, however busy it is."""
+    ended_at: Mapped[datetime | None]
+
+
+class OperatorSession(Base):
+    """An operator in a browser, signed in with an API key. It ends at the latest when that key is revoked. The id that the
+    browser shows is kept as a hash only."""
+
+    __tablename__ = "operator_sessions"
+
+    session_hash: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"), index=True)
+    signed_in_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     """The end, however busy it is."""

@@ -48,18 +48,22 @@ def create(sessions: Sessions, name: str, scopes: Iterable[Scope], at: datetime)
         raise ValueError("a key needs the name of the system that holds it, of at most 100 characters")
     if not granted:
         raise ValueError(f"a key without a scope opens nothing; give at least one of {', '.join(Scope)}")
-    key_id, secret = f"tok-{secrets.token_hex(6)}", secrets.token_urlsafe(32)
+    key = drawn()
     with sessions.begin() as session:
-        session.add(
-            ApiKey(
-                key_id=key_id,
-                name=name.strip(),
-                scopes=[str(scope) for scope in granted],
-                key_hash=_hash(secret),
-                created_at=at,
-            )
-        )
-    return f"{key_id}.{secret}"
+        session.add(_row(key, name.strip(), granted, at))
+    return key
+
+
+def drawn() -> str:
+    """A fresh key, which opens nothing yet."""
+    return f"tok-{secrets.token_hex(6)}.{secrets.token_urlsafe(32)}"
+
+
+def enter(sessions: Sessions, key: str, name: str, scopes: Iterable[Scope], at: datetime) -> None:
+    """Makes a key that was `drawn` open something. One that is entered already, or was revoked, stays as it is. `at`: UTC."""
+    with sessions.begin() as session:
+        if session.get(ApiKey, key.partition(".")[0]) is None:
+            session.add(_row(key, name, sorted(set(scopes)), at))
 
 
 def listed(sessions: Sessions) -> list[ApiKey]:
@@ -86,6 +90,12 @@ def caller_of(sessions: Sessions, key_id: str, secret: str) -> Caller | None:
     if key is None or not fits or key.revoked_at is not None:
         return None
     return Caller(key.key_id, key.name, frozenset(key.scopes))
+
+
+def _row(key: str, name: str, scopes: list[Scope], at: datetime) -> ApiKey:
+    key_id, _, secret = key.partition(".")
+    names = [str(scope) for scope in scopes]
+    return ApiKey(key_id=key_id, name=name, scopes=names, key_hash=_hash(secret), created_at=at)
 
 
 def _hash(secret: str) -> str:

@@ -2,7 +2,20 @@
 
 import typer
 
-from starter.commands import api_keys, audit, endings, imports, journeys, keys, queue, signing, soft_app, stock, system
+from starter.commands import (
+    api_keys,
+    audit,
+    endings,
+    imports,
+    journeys,
+    keys,
+    operating,
+    queue,
+    signing,
+    soft_app,
+    stock,
+    system,
+)
 
 app = typer.Typer(
     help="EPCS tokens: request, process, ship, activate, deactivate. Start with `tokens up` or `tokens demo`.\n\n"
@@ -15,6 +28,7 @@ app = typer.Typer(
 app.add_typer(system.app)
 app.add_typer(journeys.app)
 app.add_typer(queue.app)
+app.add_typer(operating.app)
 app.add_typer(stock.app)
 app.add_typer(endings.app)
 app.add_typer(signing.app)

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+
+from starter import api_keys
 
 SENDERS = ("plain", "easypost", "shippo", "vendor", "surescripts")
 """Who sends webhooks, each with a secret of its own."""
@@ -34,14 +36,15 @@ class KeysUnreadable(Exception):
 
 def load_or_create(state: Path) -> dict[str, Any]:
     """The keys of the stack on `state`: `payload_keys` and `seal_keys` (key id to 64 hex digits), `pin_pepper` (hex),
-    `webhook_secrets` (sender to hex), `demo_ehr_key` (PEM) and `audit_key` (64 hex digits). Two processes that come at once get
-    the same ones. A file of an older version is completed. Raises KeysUnreadable."""
+    `webhook_secrets` (sender to hex), `demo_ehr_key` (PEM), `operator_key` (an API key), `codec_key` (what stands in the
+    address with which the Temporal UI is started) and `audit_key` (64 hex digits). Two processes that come at once get the same
+    ones. A file of an older version is completed. Raises KeysUnreadable."""
     path = path_in(state)
     if not path.exists():
         _create(path)
     try:
         keys = json.loads(path.read_text())
-        if isinstance(keys, dict) and "payload_keys" in keys and not keys.keys() >= {"demo_ehr_key", "audit_key"}:
+        if isinstance(keys, dict) and "payload_keys" in keys and not _MADE_LATER.keys() <= keys.keys():
             keys = _complete(path)
         environment(keys)
         completed = {sender: _derived(keys["pin_pepper"], sender) for sender in SENDERS} | keys["webhook_secrets"]
@@ -102,11 +105,20 @@ def _demo_ehr_key() -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
+_MADE_LATER: dict[str, Callable[[], str]] = {
+    "demo_ehr_key": _demo_ehr_key,
+    "operator_key": api_keys.drawn,
+    "codec_key": lambda: secrets.token_urlsafe(32),
+    "audit_key": lambda: secrets.token_hex(32),
+}
+"""What the first versions did not make."""
+
+
 def _complete(path: Path) -> dict[str, Any]:
     """Adds what older versions did not make; what is there stays as it is."""
     with _locked(path.parent):
-        added = {"demo_ehr_key": _demo_ehr_key(), "audit_key": secrets.token_hex(32)}
-        keys = {**added, **json.loads(path.read_text())}
+        keys = json.loads(path.read_text())
+        keys = {name: draw() for name, draw in _MADE_LATER.items() if name not in keys} | keys
         with _written(path, keys) as temporary:
             temporary.replace(path)
     return keys
@@ -130,8 +142,7 @@ def _create(path: Path) -> None:
         "seal_keys": {"k1": secrets.token_hex(32)},
         "pin_pepper": secrets.token_hex(32),
         "webhook_secrets": {sender: secrets.token_hex(32) for sender in SENDERS},
-        "demo_ehr_key": _demo_ehr_key(),
-        "audit_key": secrets.token_hex(32),
+        **{name: draw() for name, draw in _MADE_LATER.items()},
     }
     # A link, not a rename: the second to come must not replace keys that are in use already.
     with _written(path, made) as temporary, contextlib.suppress(FileExistsError):

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +23,8 @@ from connection import data_converter
 from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
-from starter import keys, sample_data, schedules, temporal_binary
+from starter import api_keys, keys, sample_data, schedules, temporal_binary
+from starter.api_keys import Scope
 from starter.supervision import HOST, Child, StackError, Supervisor, Tell, Wanted, choose, connect_info, refuse_taken
 from starter.temporal_server import server_arguments
 from workflows.search_attributes import REGISTRY
@@ -80,8 +82,8 @@ class Stack:
         layout = Layout(self._settings, state, own_keys)
         refuse_taken([*layout.wanted.values()])
         self.info.update(layout.info())
-        seal = Seal(own_keys["seal_keys"])
-        preparing = asyncio.ensure_future(asyncio.to_thread(_prepare, self._settings.url_of_database, seal))
+        _written(Path(self.info["operator_key_file"]), own_keys["operator_key"] + "\n")
+        preparing = asyncio.ensure_future(asyncio.to_thread(_prepare, self._settings.url_of_database, own_keys))
         try:
             await self._supervisor.start(layout.temporal(found.path), *layout.parties())
         finally:
@@ -135,7 +137,9 @@ class Layout:
             "temporal": f"{HOST}:{self._port('temporal')}",
             "ui": self._url("ui"),
             "gateway": self._url("gateway"),
-            "codec": f"{self._url('gateway')}/codec",
+            "codec": f"{self._url('gateway')}/codec/{self._keys['codec_key']}",
+            "sign_in": f"{self._url('gateway')}/ops/sign-in",
+            "operator_key_file": str(self._state / "operator.key"),
             "desk": f"{self._url('gateway')}/desk",
             "mailbox": f"{self._url('gateway')}/mailbox",
             "smtp": f"{HOST}:{self._port('smtp')}",
@@ -154,7 +158,7 @@ class Layout:
             self._state / "temporal.db",
             self.wanted["temporal"].port,
             self.wanted["ui"].port,
-            f"{self._url('gateway')}/codec",
+            self.info()["codec"],
         )
         ports = (self.wanted["temporal"], self.wanted["ui"])
         return Child(
@@ -203,11 +207,7 @@ class Layout:
         base, secrets = f"{self._url('gateway')}/v1/webhooks", self._keys["webhook_secrets"]
         senders = {path.rpartition("/")[2]: path for path in paths}
         hooks = {sender: {"url": f"{base}/{path}", "secret": secrets[sender]} for sender, path in senders.items()}
-        file = self._state / f"webhooks-{party}.json"
-        file.unlink(missing_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-            json.dump(hooks, opened)
-        return file
+        return _written(self._state / f"webhooks-{party}.json", json.dumps(hooks))
 
     def own(self) -> list[Child]:
         """Gateway and worker, which need Temporal and the database."""
@@ -216,9 +216,9 @@ class Layout:
         public = {
             name: value for name, value in environment.items() if name != "TOKENS_AUDIT_KEY"
         }  # the worker's alone
-        demo = {"TOKENS_DEMO_EHR_KEY": self._keys["demo_ehr_key"]}
+        secrets = {"TOKENS_DEMO_EHR_KEY": self._keys["demo_ehr_key"], "TOKENS_CODEC_KEY": self._keys["codec_key"]}
         return [
-            _python("gateway", "the gateway", gateway, public | demo, self.wanted["gateway"]),
+            _python("gateway", "the gateway", gateway, public | secrets, self.wanted["gateway"]),
             _python("worker", "the worker", ["worker"], environment),
         ]
 
@@ -277,15 +277,27 @@ async def _temporal_answers(address: str) -> bool:
     return REGISTRY.keys() <= known.custom_attributes.keys()
 
 
-def _prepare(database_url: str, seal: Seal) -> None:
-    """Migrates the database and puts the sample data in. Raises StackError."""
+def _written(file: Path, content: str) -> Path:
+    """The file, written anew, readable to its owner only."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(content)
+    return file
+
+
+def _prepare(database_url: str, own_keys: dict[str, Any]) -> None:
+    """Migrates the database, and puts in the sample data and the operator's key. Raises StackError."""
     try:
         from database import migrate  # Alembic takes a third of a second, which every command would pay
 
         migrate.upgrade(database_url)
         engine = engine_of(database_url)
         try:
-            sample_data.load(sessions_of(engine), seal)
+            sessions = sessions_of(engine)
+            sample_data.load(sessions, Seal(own_keys["seal_keys"]))
+            api_keys.enter(
+                sessions, own_keys["operator_key"], "Embedded stack's operator", [Scope.OPERATE], datetime.now(UTC)
+            )
         finally:
             engine.dispose()
     except SQLAlchemyError as fault:

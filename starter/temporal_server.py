@@ -32,6 +32,7 @@ def server_arguments(database: Path, port: int, ui_port: int, codec_url: str) ->
         "start-dev",
         "--disable-config-file",  # a developer's own settings are for other servers
         "--disable-config-env",
+        "--ui-disable-news-fetch",
         *(part for flag in flags.items() for part in flag),
         *time_skipping_flags(),
         *(part for name, kind in REGISTRY.items() for part in ("--search-attribute", f"{name}={kind}")),

@@ -46,6 +46,8 @@ class RecordedWorkflow(Generic[S]):
         """Why the start is refused; whatever is sent to such a journey is answered with it."""
         self.first_run_id = info.first_execution_run_id
         self.leaving = False
+        self.recorded_face: Any = None
+        """What records and lists say; see `face`."""
         self.cancel_request: asyncio.Task[None] | None = None
         if len(info.workflow_id) > LONGEST_ID:
             self.problem = Refused(
@@ -144,11 +146,22 @@ class RecordedWorkflow(Generic[S]):
         """Writes what has happened, as it happens: database row, audit trail, search attributes, details."""
         await workflow.wait_condition(lambda: self.admitted)
         while True:
-            await workflow.wait_condition(lambda: bool(self.state.unwritten))
+            await workflow.wait_condition(lambda: bool(self.state.unwritten) or self.looks_otherwise())
+            face = self.face()
             self.publish()
             writing = self.state.model_copy(update={"timeline": [], "refused": [], "letters": []}, deep=True)
             await self.write(writing)
+            self.recorded_face = face
             del self.state.unwritten[: len(writing.unwritten)]
+
+    def face(self) -> Any:
+        """What lists and reports show of it."""
+        return self.attributes(), [promise.model_copy() for promise in self.state.promises]
+
+    def looks_otherwise(self) -> bool:
+        """Lists and reports do not show it as it is: a promise was made or kept, beside what has happened; or this run has
+        taken it over, and has shown nothing yet."""
+        return self.since_0_2 and self.recorded_face != self.face()
 
     async def send_letters(self) -> None:
         """Sends what lies in the outbox, in order; each batch only after the records that it speaks of."""
@@ -181,7 +194,8 @@ class RecordedWorkflow(Generic[S]):
 
     def quiet(self) -> bool:
         """Nothing is left to write, to send or to answer."""
-        return not self.state.unwritten and not self.state.letters and workflow.all_handlers_finished()
+        written = not self.state.unwritten and not self.looks_otherwise()
+        return written and not self.state.letters and workflow.all_handlers_finished()
 
     async def recorded(self) -> None:
         """Returns when the database says what the state says."""
@@ -252,6 +266,11 @@ class RecordedWorkflow(Generic[S]):
         self.state.attend(self.now(), reason, about if self.since_0_2 else "")
         if tell:
             self.state.post("team_needs_attention", self.now(), facts={"reason": reason})
+
+
+def last_step(state: Chronicle) -> str:
+    """What is about to be written, in a line for the UI."""
+    return state.unwritten[-1].what[:150] if state.unwritten else "what is promised by when"
 
 
 def _sender(bodies: tuple[Any, ...]) -> str | None:

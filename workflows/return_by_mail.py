@@ -32,7 +32,7 @@ from workflows.messages import (
     read,
     return_example,
 )
-from workflows.recorded import RecordedWorkflow
+from workflows.recorded import RecordedWorkflow, last_step
 from workflows.stages import promises
 
 
@@ -237,7 +237,7 @@ class ReturnByMail(RecordedWorkflow[Return]):
 
     async def write(self, state: Return) -> None:
         writing = ReturnWriting(run_id=self.first_run_id, state=state)
-        await calls.local(Returns.write, writing, summary=state.unwritten[-1].what[:150])
+        await calls.local(Returns.write, writing, summary=last_step(state))
 
     def attributes(self) -> list[tuple[Any, Any]]:
         state = self.state

@@ -24,7 +24,7 @@ from workflows.messages import (
     Refused,
     read,
 )
-from workflows.recorded import RecordedWorkflow
+from workflows.recorded import RecordedWorkflow, last_step
 from workflows.stages import promises
 
 
@@ -154,7 +154,7 @@ class SecurityIncident(RecordedWorkflow[Incident]):
 
     async def write(self, state: Incident) -> None:
         writing = IncidentWriting(run_id=self.first_run_id, state=state)
-        await calls.local(Incidents.write, writing, summary=state.unwritten[-1].what[:150])
+        await calls.local(Incidents.write, writing, summary=last_step(state))
 
     def attributes(self) -> list[tuple[Any, Any]]:
         state = self.state

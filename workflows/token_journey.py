@@ -21,6 +21,7 @@ from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.details import details
 from workflows.messages import Next, Outcome, Refused, Snapshot, TokenRequest, example, read
+from workflows.recorded import last_step
 from workflows.runs import own
 from workflows.stages import promises
 from workflows.stages.activate import activate
@@ -125,7 +126,7 @@ class TokenJourney(TokenMessages):
 
     async def write(self, state: Journey) -> None:
         writing = Writing(run_id=self.first_run_id, journey=state)
-        await calls.local(Records.write, writing, summary=state.unwritten[-1].what[:150])
+        await calls.local(Records.write, writing, summary=last_step(state))
 
     def sent(self, report: MailReport) -> None:
         renewed = ("vendor_activation_hard-", "vendor_download_soft-")

@@ -47,6 +47,8 @@ def _print_addresses(info: dict[str, object]) -> None:
         ("ui", "Temporal UI: queue, journeys, signals, updates"),
         ("temporal", "Temporal, for any SDK or the temporal command"),
         ("gateway", "gateway: codec endpoints, webhooks, health"),
+        ("sign_in", "operators sign in, with the key in the file below"),
+        ("operator_key_file", "the operator's key, made at the first start"),
         ("mailbox", "mailbox: read every email as its reader does, and click its links"),
         ("mail", "the same emails, as a Maildir"),
         ("vendor", "vendor simulator"),
@@ -57,7 +59,8 @@ def _print_addresses(info: dict[str, object]) -> None:
     out.print(listed)
     out.print(
         f"\nFor the temporal command:  export TEMPORAL_ADDRESS={info['temporal']} TEMPORAL_CODEC_ENDPOINT={info['codec']}\n"
-        "Try:  tokens request P-1001 --kind hard   then   tokens queue   (Ctrl-C here ends the stack)",
+        "Try:  tokens request P-1001 --kind hard   then   tokens queue   (Ctrl-C here ends the stack)\n"
+        "An operator's lists in the Temporal UI:  tokens views",
         markup=False,
         soft_wrap=True,
     )

@@ -14,12 +14,14 @@ from starter.gateway import health, problems
 from starter.gateway.activation import routes as activation
 from starter.gateway.api.openapi import describe
 from starter.gateway.api.routers import routers
-from starter.gateway.codec import codec_app
+from starter.gateway.codec import KeyInPath, codec_app
 from starter.gateway.desk import routes as desk
 from starter.gateway.intake import LimitedBody, RawIds
 from starter.gateway.mailbox import routes as mailbox
 from starter.gateway.manage import routes as manage
 from starter.gateway.metrics import Measured, Metrics
+from starter.gateway.operators import routes as operators
+from starter.gateway.ops import routes as ops
 from starter.gateway.parts import Gateway
 from starter.gateway.signon import routes as signon
 from starter.gateway.webhooks.router import router as webhooks
@@ -49,13 +51,15 @@ def app(settings: Settings, client: Client | None = None, task_queue: str = TASK
         redoc_url=None,
         openapi_url="/v1/openapi.json",
     )
-    application.mount("/codec", codec_app(settings))
     application.mount("/static", StaticFiles(directory=_STATIC))
     application.include_router(health.router(gateway))
     application.include_router(metrics.router())
     application.include_router(webhooks(gateway))
     for router in routers(gateway):
         application.include_router(router)
+    operator_door = operators.install(application, gateway)
+    application.include_router(ops.router(gateway, operator_door))
+    application.mount("/codec", codec_app(gateway, operator_door))
     door = signon.install(application, gateway)
     manage.install(application, gateway, door)
     application.include_router(activation.router(gateway))
@@ -65,5 +69,6 @@ def app(settings: Settings, client: Client | None = None, task_queue: str = TASK
     problems.install(application)
     application.add_middleware(LimitedBody)
     application.add_middleware(RawIds)
-    application.add_middleware(Measured, metrics=metrics)  # the last one added comes first
+    application.add_middleware(Measured, metrics=metrics)
+    application.add_middleware(KeyInPath)  # the last one added comes first, so that no other sees the key
     return application

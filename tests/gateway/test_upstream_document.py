@@ -60,6 +60,7 @@ async def test_the_examples(
         "TOKENS_KEY": upstream.system(Scope.REQUEST, Scope.READ).key or "",
         "TEMPORAL_ADDRESS": temporal.service_client.config.target_host,
         "TEMPORAL_CODEC_ENDPOINT": f"{upstream.url}/codec",
+        "TEMPORAL_CODEC_AUTH": f"Bearer {upstream.system(Scope.OPERATE).key}",
     }
     said: dict[str, str] = {}
     # The worker of the document's own task queue; the gateway's journeys are worked on by the stage's.

@@ -1,4 +1,4 @@
-"""Codec endpoints, the carrier's webhook, health."""
+"""The carrier's webhook, health."""
 
 import json
 import time
@@ -14,7 +14,6 @@ from starter.gateway.app import app
 from tests.stage import Stage
 
 SECRET = "a secret of the carrier's"
-UI = {"Origin": "http://127.0.0.1:8233"}
 
 
 @pytest.fixture
@@ -27,23 +26,6 @@ def http(stage: Stage) -> Iterator[httpx.Client]:
 @pytest.fixture(autouse=True)
 def address(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPORAL_ADDRESS", stage.client.service_client.config.target_host)
-
-
-async def test_what_the_ui_encodes_it_can_decode(http: httpx.Client) -> None:
-    typed = {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "eyJhIjoxfQ=="}]}
-    sealed = http.post("/codec/encode", json=typed, headers=UI)
-    assert sealed.headers["access-control-allow-origin"] == UI["Origin"]
-    assert "eyJhIjoxfQ" not in sealed.text
-    opened = http.post("/codec/decode?preserveStorageRefs=true", json=sealed.json(), headers=UI)
-    assert opened.json() == typed
-    assert http.post("/codec/decode", content=b"nonsense").status_code == 400
-
-
-async def test_only_the_ui_s_origin_may_read(http: httpx.Client) -> None:
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-namespace"}
-    assert http.options("/codec/decode", headers=UI | asked).status_code == 200
-    other = http.options("/codec/decode", headers={"Origin": "http://evil.example"} | asked)
-    assert "access-control-allow-origin" not in other.headers
 
 
 async def test_a_signed_event_moves_its_journey(stage: Stage, http: httpx.Client) -> None:

@@ -24,13 +24,17 @@ def test_they_are_made_once_for_the_owner_only(tmp_path: Path) -> None:
         made["seal_keys"]["k1"],
         made["pin_pepper"],
         *made["webhook_secrets"].values(),
+        made["codec_key"],
+        made["operator_key"],
     ]
-    assert len(set(secrets)) == 8
+    assert len(set(secrets)) == 10
 
 
 def test_those_of_an_older_version_are_completed(tmp_path: Path) -> None:
     older = keys.load_or_create(tmp_path)
     older["webhook_secrets"] = {"plain": older["webhook_secrets"]["plain"]}
+    for made_later in ("codec_key", "operator_key"):
+        del older[made_later]
     (tmp_path / "keys.json").write_text(json.dumps(older))
     with ThreadPoolExecutor(8) as threads:
         completed = list(threads.map(keys.load_or_create, [tmp_path] * 8))
@@ -38,7 +42,9 @@ def test_those_of_an_older_version_are_completed(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "keys.json").read_text()) == completed[0]
     assert stat.S_IMODE((tmp_path / "keys.json").stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
-    assert {**completed[0], "webhook_secrets": older["webhook_secrets"]} == older
+    kept = {**completed[0], "webhook_secrets": older["webhook_secrets"]}
+    assert {name: kept[name] for name in older} == older
+    assert completed[0]["codec_key"] != completed[0]["operator_key"]
     secrets = completed[0]["webhook_secrets"]
     assert secrets["plain"] == older["webhook_secrets"]["plain"]
     assert len(set(secrets.values())) == 5

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from temporalio.client import Client, WorkflowHandle
 
@@ -382,7 +383,10 @@ def test_every_part_is_told_the_others_addresses_and_no_secret_stands_in_a_comma
         info[name] for name in ("vendor", "carrier", "directory")
     ]
     assert info["codec"] in children["temporal"].command
+    # The codec's key does stand in Temporal's command: the dev server takes it in no other way. It opens nothing else.
+    assert info["codec"].endswith(f"/codec/{own_keys['codec_key']}")
     secrets = [*own_keys["payload_keys"].values(), *own_keys["webhook_secrets"].values(), own_keys["pin_pepper"]]
+    secrets.append(own_keys["operator_key"])
     assert not any(secret in part for one in children.values() for part in one.command for secret in secrets)
     assert not any(name in children["vendor"].environment for name in keys.environment(own_keys))
     for party in ("vendor", "carrier", "directory"):
@@ -392,8 +396,10 @@ def test_every_part_is_told_the_others_addresses_and_no_secret_stands_in_a_comma
         given = json.loads(hooks.read_text())
         assert all(own_keys["webhook_secrets"][sender] == hook["secret"] for sender, hook in given.items())
         assert all(hook["url"].startswith(f"{info['gateway']}/v1/webhooks/") for hook in given.values())
-    told = [name for name, one in children.items() if own_keys["demo_ehr_key"] in one.environment.values()]
-    assert told == ["gateway"]  # only there is "sign in as"
+    for only_there in ("demo_ehr_key", "codec_key"):
+        assert [name for name, one in children.items() if own_keys[only_there] in one.environment.values()] == [
+            "gateway"
+        ]
 
 
 async def test_a_taken_temporal_port_is_told_before_anything_starts(tmp_path: Path, foreign_port: int) -> None:
@@ -426,6 +432,24 @@ async def status_of(journey: WorkflowHandle[Any, Any]) -> str:
     return (await asyncio.wait_for(journey.query("status"), PATIENCE))["status"]
 
 
+def operators_get_in(info: dict[str, Any]) -> None:
+    """By the key in its file, and by the address that the UI and the `temporal` command are given."""
+    file = Path(info["operator_key_file"])
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    key = file.read_text().strip()
+    payloads = {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "eyJhIjoxfQ=="}]}
+    with httpx.Client(timeout=PATIENCE) as http:
+        sealed = http.post(f"{info['codec']}/encode", json=payloads)
+        bare = f"{info['gateway']}/codec/decode"
+        assert (http.post(bare, json=sealed.json())).status_code == 401
+        opened = http.post(bare, json=sealed.json(), headers={"Authorization": f"Bearer {key}"})
+        assert opened.json() == payloads
+        let_in = http.post(info["sign_in"], data={"key": key}, headers={"Origin": info["gateway"]})
+        assert let_in.status_code == 303
+        settings = (http.get(f"{info['ui']}/api/v1/settings")).json()
+        assert settings["Codec"]["Endpoint"] == info["codec"]
+
+
 async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     settings, said = real_settings(tmp_path), []
     by_the_clock = settings.model_copy(update={"process_queue_every": "15"})
@@ -437,6 +461,7 @@ async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_
             "ui",
             "gateway",
             "codec",
+            "sign_in",
             "mailbox",
             "smtp",
             "vendor",
@@ -450,9 +475,11 @@ async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_
             "state",
             "mail",
             "import_folder",
+            "operator_key_file",
             "seal_keys",
             "pids",
         }
+        await asyncio.to_thread(operators_get_in, first)
         assert first["namespace"] == "default"
         assert (settings.state / "mail").is_dir()
         assert first["mail"] == str(settings.state / "mail")

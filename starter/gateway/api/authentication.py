@@ -11,11 +11,13 @@ from starlette.requests import Request
 
 from settings import Settings
 from starter import api_keys
-from starter.api_keys import Caller
+from starter.api_keys import Caller, Scope
 from starter.gateway.api.records import in_thread
 from starter.gateway.parts import Gateway
 
-_BEARER = re.compile(r"Bearer +(?P<key_id>[A-Za-z0-9-]{1,40})\.(?P<secret>[A-Za-z0-9_-]{1,200})", re.IGNORECASE)
+KEY = r"[A-Za-z0-9-]{1,40}\.[A-Za-z0-9_-]{1,200}"
+"""How a key is written, as a regular expression."""
+_BEARER = re.compile(rf"Bearer +(?P<key>{KEY})", re.IGNORECASE)
 _MANY = 10
 """An address may fail so many times as often over all keys as with one."""
 
@@ -57,13 +59,35 @@ class Authentication:
         self._gateway = gateway
         self._rates = Rates(gateway.settings)
 
-    async def caller(self, request: Request, scopes: frozenset[str]) -> tuple[Caller, str]:
-        """The system that calls, and its secret. `scopes`: any of them is enough. Raises HTTPException: 401 for no key or one
-        that does not fit, 403 for one that may not do this, 429 for calling too often."""
+    async def caller(self, request: Request, scopes: frozenset[str], *, counted: bool = True) -> tuple[Caller, str]:
+        """The system that calls, and its secret. `scopes`: any of them is enough. `counted`: it may not call too often. Raises
+        HTTPException: 401 for no key or one that does not fit, 403 for one that may not do this, 429 for calling too often."""
         match = _BEARER.fullmatch(request.headers.get("Authorization", ""))
         if match is None:
             raise _unauthorised("No key came with the request; send it as `Authorization: Bearer <key>`.", None)
-        key_id, secret = match["key_id"], match["secret"]
+        caller = await self.holder(request, match["key"])
+        if counted:
+            self._rates.called(caller.key_id)
+        if not scopes & caller.scopes:
+            needed = " or ".join(sorted(scopes))
+            raise HTTPException(
+                403,
+                f"This key may not do that: it takes the scope {needed}; ask for a key that has it.",
+                {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{" ".join(sorted(scopes))}"'},
+            )
+        return caller, match["key"].partition(".")[2]
+
+    async def operator(self, request: Request, key: str) -> Caller:
+        """The operator whose key it is. Raises HTTPException as `holder` does, and 403 for a key without the scope `operate`."""
+        caller = await self.holder(request, key)
+        if Scope.OPERATE not in caller.scopes:
+            raise HTTPException(403, "This key may not do that: it takes the scope operate; ask for a key that has it.")
+        return caller
+
+    async def holder(self, request: Request, key: str) -> Caller:
+        """Whose key it is, whatever it may do. Only keys that don't fit are counted. Raises HTTPException: 401 for one that does
+        not fit, 429 for too many of them."""
+        key_id, _, secret = key.partition(".")
         address = request.client.host if request.client else "unknown"
         self._rates.may_try(address, key_id)
         caller = await in_thread(lambda: api_keys.caller_of(self._gateway.sessions, key_id, secret))
@@ -72,15 +96,7 @@ class Authentication:
             raise _unauthorised(
                 "The key is not known, does not fit, or was revoked; ask for a new one.", "invalid_token"
             )
-        self._rates.called(key_id)
-        if not scopes & caller.scopes:
-            needed = " or ".join(sorted(scopes))
-            raise HTTPException(
-                403,
-                f"This key may not do that: it takes the scope {needed}; ask for a key that has it.",
-                {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{" ".join(sorted(scopes))}"'},
-            )
-        return caller, secret
+        return caller
 
 
 def _unauthorised(detail: str, error: str | None) -> HTTPException:

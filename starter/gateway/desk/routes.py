@@ -42,7 +42,7 @@ def router(gateway: Gateway) -> APIRouter:
     async def everything(request: Request) -> Response:
         if not trying_out(request, gateway.settings):
             return _nothing()
-        return page("desk/desk.html", tokens=await _newest(), ui=gateway.settings.journeys_url)
+        return page("desk/desk.html", tokens=await _newest(), ui=gateway.settings.list_url)
 
     @routes.get("/desk/live")
     async def everything_live(request: Request) -> Response:
