@@ -501,6 +501,29 @@ def read(body: type[B], bodies: tuple[Any, ...], name: str) -> B:
         raise Refused(f"`{name}` was not taken: {said}; {instead}.") from None
 
 
+class Unmended(Exception):
+    """The state that a run carries on can't be read by this release. Not a refusal: the workflow task fails, and is tried
+    again, until a worker comes that can."""
+
+
+def read_start(body: type[B], bodies: tuple[Any, ...], name: str, *, continued: bool) -> B:
+    """What starts a run. One that continues as new was begun by our own hand, perhaps by a newer or an older release's: what
+    this one does not know is passed over. Raises Refused as `read` does, or Unmended where `carried` can't be read."""
+    if not continued:
+        return read(body, bodies, name)
+    value = bodies[0] if len(bodies) == 1 else None
+    if isinstance(value, dict) and "carried" in value:
+        try:
+            return body.model_validate({field: said for field, said in value.items() if field in body.model_fields})
+        except ValidationError as fault:
+            problems = fault.errors(include_url=False, include_input=False, include_context=True)
+            said = "; ".join(_problem(body, problem) for problem in problems[:4])
+            raise Unmended(f"`{name}` can't be carried on by this release: {said}.") from None
+    if isinstance(value, Unreadable):
+        raise Unmended(f"`{name}` can't be carried on: {value.reason}.")
+    return read(body, bodies, name)
+
+
 def _shape(value: Any) -> str:
     match value:
         case bool():

@@ -14,7 +14,7 @@ from activities.stock import NONE_LEFT
 from domain.queue import Reached, Waiting
 from domain.status import Kind
 from workflows import calls
-from workflows.messages import MOST_AT_ONCE, Handled, QueueOrder, QueueReport, Refused, Underway, read
+from workflows.messages import MOST_AT_ONCE, Handled, QueueOrder, QueueReport, Refused, Underway, read_start
 
 _PAGE = 50
 _SHOWN = 25
@@ -39,7 +39,8 @@ class ProcessQueue:
         self.problem: Refused | None = None
         self.order = QueueOrder(operator="unknown")
         try:
-            self.order = read(QueueOrder, bodies, "ProcessQueue")
+            continued = workflow.info().continued_run_id is not None
+            self.order = read_start(QueueOrder, bodies, "ProcessQueue", continued=continued)
         except Refused as fault:
             self.problem = fault
         self.report = QueueReport(operator=self.order.operator, kind=self.order.kind)

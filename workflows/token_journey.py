@@ -20,7 +20,7 @@ from domain.status import Kind, Status, offered, refusal
 from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.details import details
-from workflows.messages import Next, Outcome, Refused, Snapshot, TokenRequest, example, read
+from workflows.messages import Next, Outcome, Refused, Snapshot, TokenRequest, example, read_start
 from workflows.stages import promises
 from workflows.stages.activate import activate
 from workflows.stages.deliver import deliver
@@ -40,13 +40,14 @@ class TokenJourney(TokenMessages):
     @workflow.init
     def __init__(self, *bodies: Any) -> None:
         super().__init__()
+        continued = workflow.info().continued_run_id is not None
         self.request = TokenRequest(prescriber_id="unknown", kind=Kind.HARD)
         try:
-            self.request = read(TokenRequest, bodies, "TokenJourney")
+            self.request = read_start(TokenRequest, bodies, "TokenJourney", continued=continued)
         except Refused as fault:
             self.problem = fault
         carried = self.request.carried
-        if carried and (workflow.info().continued_run_id is None or carried.journey_id != workflow.info().workflow_id):
+        if carried and (not continued or carried.journey_id != workflow.info().workflow_id):
             # Only a journey that continues as new hands its state on; anybody else's would be a forged one.
             self.problem = Refused("`TokenJourney` was not taken: `carried` is not yours to set; leave it out.")
             self.request = self.request.model_copy(update={"carried": None})
