@@ -14,6 +14,7 @@ from domain.status import Kind
 from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.messages import Departure, Ended, Leaving, Refused, read
+from workflows.unknown import Shown
 
 _WAYS: tuple[tuple[Literal["deactivated", "cancelled"], Any], ...] = (
     ("deactivated", Peers.deactivate),
@@ -25,7 +26,7 @@ _TRIES = 3
 
 
 @workflow.defn(name="DeactivateAll")
-class DeactivateAll:
+class DeactivateAll(Shown):
     """Ends all tokens of one prescriber. Input: `Leaving` as one JSON object. Fails with type `Refused` and one sentence when
     nothing was touched; otherwise ends with the outcome of each token.
 
@@ -112,4 +113,4 @@ class DeactivateAll:
         """What the UI says of it."""
         lines = [f"- `{ended.journey_id}`: {ended.outcome}" for ended in self.outcomes.values()]
         text = "\n".join(lines) or "There were no tokens."
-        workflow.set_current_details(f"### All tokens of prescriber {self.order.prescriber_id}\n\n{text}")
+        self.display(f"### All tokens of prescriber {self.order.prescriber_id}\n\n{text}")

@@ -15,6 +15,7 @@ from domain.queue import Reached, Waiting
 from domain.status import Kind
 from workflows import calls
 from workflows.messages import MOST_AT_ONCE, Handled, QueueOrder, QueueReport, Refused, Underway, read_start
+from workflows.unknown import Shown
 
 _PAGE = 50
 _SHOWN = 25
@@ -27,7 +28,7 @@ _NO_ANSWER = (
 
 
 @workflow.defn(name="ProcessQueue")
-class ProcessQueue:
+class ProcessQueue(Shown):
     """Takes the urgent and the oldest requests first. Input: `QueueOrder` as one JSON object. Fails with type `Refused` and
     one sentence when nothing was touched; otherwise ends with the outcome of each request.
 
@@ -136,7 +137,7 @@ class ProcessQueue:
             if chosen:
                 shown = f", the latest {_SHOWN}" if len(chosen) > _SHOWN else ""
                 parts.append("\n".join([f"**{title}{shown}**", "", *map(_line, chosen[-_SHOWN:])]))
-        workflow.set_current_details("\n\n".join(parts))
+        self.display("\n\n".join(parts))
 
     @workflow.query(name="status", description="How far it is, and what became of each request")
     def status(self) -> QueueReport:

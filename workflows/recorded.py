@@ -21,6 +21,7 @@ from activities.records import Records, TurnedAway
 from domain.chronicle import Chronicle, Letter
 from workflows import calls
 from workflows.messages import Body, Outcome, Refused
+from workflows.unknown import AnyMessage
 
 ASK_AGAIN = timedelta(hours=1)
 """A party that has refused is asked again after this; only its answer tells when a person has mended it."""
@@ -31,7 +32,7 @@ LONGEST_ID = 200
 S = TypeVar("S", bound=Chronicle)
 
 
-class RecordedWorkflow(Generic[S]):
+class RecordedWorkflow(AnyMessage, Generic[S]):
     """What a journey leans on. Each kind of journey sets the state up in its `__init__` and fills in the first part."""
 
     state: S
@@ -104,6 +105,12 @@ class RecordedWorkflow(Generic[S]):
             self.state.refuse(self.now(), name, refused.message, by=_sender(bodies))
             raise
         return self.outcome()
+
+    async def keep_unknown(self, name: str, sentence: str, bodies: tuple[Any, ...]) -> None:
+        if not self.since_0_2:
+            return
+        await workflow.wait_condition(lambda: self.admitted or self.problem is not None)
+        self.state.refuse(self.now(), name, sentence, by=_sender(bodies))
 
     def refuse_if_turned_away(self) -> None:
         """Raises Refused where the start itself was refused."""

@@ -17,10 +17,11 @@ from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.messages import Refused, Replaced, Replacement, read
 from workflows.recorded import ASK_AGAIN, LONGEST_ID
+from workflows.unknown import Shown
 
 
 @workflow.defn(name="ReplaceToken")
-class ReplaceToken:
+class ReplaceToken(Shown):
     """Replaces one token. Input: `Replacement` as one JSON object. Fails with type `Refused` and one sentence when nothing
     was touched; otherwise ends with the new journey `Requested`."""
 
@@ -154,4 +155,4 @@ class ReplaceToken:
     def show(self, text: str) -> None:
         """What the UI says of it."""
         self.shown = text
-        workflow.set_current_details(f"### Replacement\n\n{text}")
+        self.display(f"### Replacement\n\n{text}")

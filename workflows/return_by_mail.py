@@ -5,6 +5,7 @@ awaited. It is over when the mail room has it; the carrier's word alone closes n
 """
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -155,6 +156,12 @@ class ReturnByMail(RecordedWorkflow[Return]):
 
     # Messages
 
+    def known(self) -> Collection[str]:
+        return RETURN_BODIES
+
+    def welcome(self) -> list[str]:
+        return [] if self.state.ended else list(RETURN_BODIES)
+
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
         message = read(RETURN_BODIES[name], bodies, name)
@@ -255,8 +262,7 @@ class ReturnByMail(RecordedWorkflow[Return]):
     @workflow.query(description="Where the return stands, what may be done next")
     def status(self) -> ReturnSnapshot:
         state = self.state
-        names = [] if state.ended else list(RETURN_BODIES)
         return ReturnSnapshot(
             **state.model_dump(include=set(ReturnSnapshot.model_fields) - {"next"}),
-            next=[Next(message=name, example=return_example(name, state)) for name in names],
+            next=[Next(message=name, example=return_example(name, state)) for name in self.welcome()],
         )

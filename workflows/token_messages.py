@@ -7,6 +7,7 @@ is kept with its reason.
 
 import asyncio
 import re
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from activities.stock import NONE_LEFT, Allocation, Stock, Taken
 from domain.journey import Journey
 from domain.peers import successor_id
 from domain.reasons import HARD_REASONS, LOSS
-from domain.status import Kind, Status, refusal
+from domain.status import Kind, Status, offered, refusal
 from workflows import calls
 from workflows.messages import (
     BODIES,
@@ -72,6 +73,12 @@ class TokenMessages(RecordedWorkflow[Journey]):
                 CHANGED,
             )
         return message
+
+    def known(self) -> Collection[str]:
+        return BODIES
+
+    def welcome(self) -> list[str]:
+        return offered(self.state.kind, self.state.status)
 
     def _contradictory(self, message: Body) -> str | None:
         """A loss of what is in hand would open an incident and ask for the token back, both at once."""
