@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
 )
@@ -57,7 +58,7 @@ class Figures(Policy):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _kept(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    def _kept(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         return read(value)
 
 
