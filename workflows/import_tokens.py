@@ -29,6 +29,7 @@ class ImportTokens(Shown):
 
     @workflow.init
     def __init__(self, *bodies: Any) -> None:
+        super().__init__()
         self.problem: Refused | None = None
         self.request = ImportRequest(file="unknown", imported_by="unknown")
         try:

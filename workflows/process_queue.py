@@ -1,10 +1,8 @@
 """`ProcessQueue`: processes what waits in the queue, one request after the other, and reports what became of each."""
 
-from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from activities.errors import REFUSED
@@ -19,8 +17,6 @@ from workflows.unknown import Shown
 
 _PAGE = 50
 _SHOWN = 25
-_A_FEW_TIMES = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_attempts=3)
-"""Then the next request has its turn: one journey that hangs must not hold up the others."""
 _NO_ANSWER = (
     "The journey does not answer: it stays queued, or is processed as soon as its worker answers again; look at it in the "
     "Temporal UI."
@@ -37,6 +33,7 @@ class ProcessQueue(Shown):
 
     @workflow.init
     def __init__(self, *bodies: Any) -> None:
+        super().__init__()
         self.problem: Refused | None = None
         self.order = QueueOrder(operator="unknown")
         try:
@@ -52,6 +49,10 @@ class ProcessQueue(Shown):
 
     @workflow.run
     async def run(self, *bodies: Any) -> QueueReport:
+        return await self.audited(self.carry_out(), "process queue", self.order.operator)
+
+    async def carry_out(self) -> QueueReport:
+        """The whole of it. Raises Refused where nothing was touched."""
         if self.problem:
             raise self.problem
         self.show()
@@ -66,6 +67,10 @@ class ProcessQueue(Shown):
                 self.show()
             if not page.requests or len(self.report.outcomes) >= self.report.to_do:
                 self.show(ended=True)
+                if self.report.outcomes:
+                    counts = f"{self.report.processed} processed, {self.report.refused} refused"
+                    said = f"processed the queue: {counts}, {self.report.unanswered} without an answer"
+                    await self.record(said, self.order.operator, "process queue")
                 return self.report
 
     async def next_page(self) -> QueuePage:
@@ -99,7 +104,7 @@ class ProcessQueue(Shown):
                 order,
                 summary=f"Process {waiting.journey_id}",
                 attempt=calls.PEER_ATTEMPT,
-                retry_policy=_A_FEW_TIMES,
+                retry_policy=calls.A_FEW_TIMES,
             )
         except ApplicationError as failure:
             if failure.type == REFUSED:

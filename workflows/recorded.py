@@ -21,13 +21,10 @@ from activities.records import Records, TurnedAway
 from domain.chronicle import Chronicle, Letter
 from workflows import calls
 from workflows.messages import Body, Outcome, Refused
-from workflows.unknown import AnyMessage
+from workflows.unknown import LONGEST_ID, AnyMessage
 
 ASK_AGAIN = timedelta(hours=1)
 """A party that has refused is asked again after this; only its answer tells when a person has mended it."""
-
-LONGEST_ID = 200
-
 
 S = TypeVar("S", bound=Chronicle)
 

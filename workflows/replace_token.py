@@ -16,8 +16,8 @@ from activities.replacements import BEING_REPLACED, Claim, Claimed, Replacements
 from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.messages import Refused, Replaced, Replacement, read
-from workflows.recorded import ASK_AGAIN, LONGEST_ID
-from workflows.unknown import Shown
+from workflows.recorded import ASK_AGAIN
+from workflows.unknown import LONGEST_ID, Shown
 
 
 @workflow.defn(name="ReplaceToken")
@@ -27,6 +27,7 @@ class ReplaceToken(Shown):
 
     @workflow.init
     def __init__(self, *bodies: Any) -> None:
+        super().__init__()
         self.problem: Refused | None = None
         self.order = Replacement(journey_id="unknown")
         try:
@@ -42,6 +43,11 @@ class ReplaceToken(Shown):
 
     @workflow.run
     async def run(self, *bodies: Any) -> Replaced:
+        order = self.order
+        return await self.audited(self.carry_out(), "replace", order.requested_by, journey_id=order.journey_id)
+
+    async def carry_out(self) -> Replaced:
+        """The whole of it. Raises Refused where nothing was touched."""
         order = self.order
         if self.problem:
             raise self.problem

@@ -2,14 +2,20 @@
 any signal and says "sent"; without a handler for the rest it would be heard of no more."""
 
 import re
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Awaitable, Collection, Sequence
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue
 
+from activities.records import Aside, Records
+from domain.chronicle import Entry
+from workflows import calls
 from workflows.messages import Refused, Unreadable
 
+A = TypeVar("A")
+
+LONGEST_ID = 200
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,60}")
 _SHOWN = 5
 
@@ -60,11 +66,43 @@ class Shown(AnyMessage):
     text = ""
     strays: tuple[str, ...] = ()
 
+    def __init__(self) -> None:
+        self.since_0_2 = workflow.patched("0.2")
+        """False: a run that began under release 0.1, which goes on as it did then (docs/decisions/0006-patches.md)."""
+        self.entries = 0
+
     def display(self, text: str) -> None:
         """What the UI says of it, in markdown."""
         self.text = text
         refused = "\n".join(f"- {stray}" for stray in self.strays[-_SHOWN:])
         workflow.set_current_details(f"{text}\n\n**Refused lately**\n\n{refused}" if refused else text)
+
+    async def audited(self, work: Awaitable[A], name: str, by: str | None, journey_id: str | None = None) -> A:
+        """What `work` comes to. Its refusal is kept in the audit trail before it is raised: the token's own chain where
+        there is such a journey, else one of this workflow's."""
+        try:
+            return await work
+        except Refused as refusal:
+            await self.record(f"refused: {name}", by, name, refused=refusal.message, journey_id=journey_id)
+            raise
+
+    async def record(
+        self, what: str, by: str | None, message: str, *, refused: str | None = None, journey_id: str | None = None
+    ) -> None:
+        """A row of the audit trail."""
+        workflow_id = workflow.info().workflow_id
+        if not self.since_0_2 or len(workflow_id) > LONGEST_ID:
+            return
+        self.entries += 1
+        number, now = self.entries, workflow.now()
+        entry = Entry(number=number, at=now, what=what, by=by, status="", message=message, refused=refused)
+        aside = Aside(
+            workflow_id=workflow_id,
+            run_id=workflow.info().run_id,
+            journey_id=journey_id,
+            entry=entry,
+        )
+        await calls.local(Records.keep, aside, summary="Record it")
 
     async def keep_unknown(self, name: str, sentence: str, bodies: tuple[Any, ...]) -> None:
         self.strays = (*self.strays[-_SHOWN:], f"{workflow.now():%a %-d %b %Y %H:%M} UTC `{name}`: {sentence}")
