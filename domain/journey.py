@@ -8,7 +8,7 @@ from datetime import datetime
 from domain.address import Address
 from domain.chronicle import Chronicle
 from domain.policy import Policy
-from domain.reasons import DeactivationReason
+from domain.reasons import LOSS, DeactivationReason
 from domain.status import ENDED, TRANSITIONS, Kind, Status
 
 
@@ -72,7 +72,9 @@ class Journey(Chronicle):
         """The token has ended and the device is, or will be, in the prescriber's hands: it is asked back by mail."""
         if self.kind is not Kind.HARD or not self.shipped or self.lost_in_transit:
             return False
-        return self.status is Status.CANCELLED or (self.status is Status.DEACTIVATED and self.in_possession)
+        if self.status is Status.CANCELLED:
+            return self.reason not in LOSS
+        return self.status is Status.DEACTIVATED and self.in_possession
 
     def enter(self, status: Status, at: datetime, what: str, by: str | None = None) -> None:
         """Moves on to `status`. Raises IllegalTransition where it can't follow."""

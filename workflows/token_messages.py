@@ -19,7 +19,7 @@ from activities.records import Contact, Records
 from activities.stock import NONE_LEFT, Allocation, Stock, Taken
 from domain.journey import Journey
 from domain.peers import successor_id
-from domain.reasons import HARD_REASONS, LOSS
+from domain.reasons import HARD_REASONS, LOSS, DeactivationReason
 from domain.status import Kind, Status, offered, refusal
 from workflows import calls
 from workflows.messages import (
@@ -164,8 +164,12 @@ class TokenMessages(RecordedWorkflow[Journey]):
         self.end_request(cancel.reason, by=cancel.by)
 
     def end_request(self, reason: str | None, by: str | None) -> None:
-        """Ends the request; what was done for it is undone by the retiring stage."""
+        """Ends the request; what was done for it is undone by the retiring stage. `lost` and `stolen` are taken as the
+        contract's reasons where there is a token to lose: its loss is an incident, and nobody is asked to mail it back."""
         now = self.now()
+        named = (reason or "").strip().lower()
+        if self.since_0_2 and named in LOSS and (self.state.shipped or self.state.enrolled_at):
+            self.state.reason = DeactivationReason(named)
         self.state.enter(Status.CANCELLED, now, f"cancelled: {reason}" if reason else "cancelled", by=by)
         letter = "cancelled_return" if self.state.comes_back else "request_cancelled"
         return_by = self.return_by(now) if self.state.comes_back else None

@@ -55,6 +55,22 @@ async def test_stolen_ones_are_incidents_and_not_asked_back(stage: Stage) -> Non
     assert not await stage.exists(return_id(hard.id))
 
 
+async def test_a_stolen_one_that_was_not_active_yet_is_one_too(stage: Stage) -> None:
+    hard = await stage.request("hard", "P-1002")
+    await hard.reach("Delivered")
+    assert await outcomes(stage, reason="stolen") == {hard.id: "cancelled"}
+    await hard.result()
+    await stage.peer(incident_id(hard.id))
+    assert not await stage.exists(return_id(hard.id))
+    assert "request_cancelled" in hard.letters()
+    assert "cancelled_return" not in hard.letters()
+    # The word alone is enough, where somebody cancels; before there is a token, there is none to lose.
+    again = await stage.request("hard", "P-1002")
+    await again.update("cancel", {"reason": "Lost"})
+    await again.result()
+    assert not await stage.exists(incident_id(again.id))
+
+
 async def test_a_journey_that_does_not_answer_keeps_no_other_token_alive(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
