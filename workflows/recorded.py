@@ -167,7 +167,11 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
             for letter in batch:
                 if letter.step in report.refused:
                     refused = f"the mail server refuses the email `{letter.letter}`"
-                    self.alarm(refused, about=f"email {letter.letter}", tell=False)
+                    if self.since_0_2 and self.state.ended:
+                        # Nothing would ever settle it any more: it is on record, and keeps no closed journey on the list.
+                        self.state.note(self.now(), refused)
+                    else:
+                        self.alarm(refused, about=f"email {letter.letter}", tell=False)
 
     def mailing(self, batch: list[Letter]) -> Mailing:
         """The letters as the activity takes them. A return and an incident may come again over the same token, so their

@@ -145,6 +145,8 @@ class TokenMessages(RecordedWorkflow[Journey]):
         except ApplicationError as failure:
             raise Refused(failure.message) from None
         if serial is None:
+            if self.since_0_2:
+                self.check("process", (order,))  # cancelled meanwhile: nobody needs stock for it any more
             if OUT_OF_STOCK not in (self.state.needs_attention or ""):
                 self.state.attend(self.now(), OUT_OF_STOCK, "stock")
                 self.state.post("team_out_of_stock", self.now())
