@@ -31,8 +31,11 @@ _ANSWER_WITHIN = 10.0
 
 
 class ReturnOrder(BaseModel):
+    """`sent_back`: the carrier brings the token, and the prescriber is not asked for it."""
+
     journey_id: str
     serial_number: str
+    sent_back: bool = False
 
 
 class LossOrder(BaseModel):
@@ -84,7 +87,9 @@ class Peers:
     @activity.defn(name="peers.start_return")
     async def start_return(self, order: ReturnOrder) -> None:
         """Starts the token's `ReturnByMail`; one that runs or has ended is left as it is."""
-        await self._start("ReturnByMail", order, return_id(order.journey_id), f"Return of token {order.serial_number}")
+        # Without defaults: a worker of an older release does not know the newer of them.
+        body = order.model_dump(mode="json", exclude_defaults=True)
+        await self._start("ReturnByMail", body, return_id(order.journey_id), f"Return of token {order.serial_number}")
 
     @activity.defn(name="peers.open_incident")
     async def open_incident(self, order: LossOrder) -> None:

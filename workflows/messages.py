@@ -195,6 +195,8 @@ class ReturnRequest(Body):
 
     journey_id: Reference
     serial_number: Identifier
+    sent_back: bool = False
+    """The carrier could not deliver the token and brings it back: it is awaited, and the prescriber not asked for it."""
     received_by: Text | None = None
     """Given where the device has come already, unannounced: the return is closed at once."""
     condition: Note | None = None

@@ -173,8 +173,8 @@ class TokenMessages(RecordedWorkflow[Journey]):
         if self.since_0_2 and named in LOSS and (self.state.shipped or self.state.enrolled_at):
             self.state.reason = DeactivationReason(named)
         self.state.enter(Status.CANCELLED, now, f"cancelled: {reason}" if reason else "cancelled", by=by)
-        letter = "cancelled_return" if self.state.comes_back else "request_cancelled"
-        return_by = self.return_by(now) if self.state.comes_back else None
+        letter = "cancelled_return" if self.state.asked_back else "request_cancelled"
+        return_by = self.return_by(now) if self.state.asked_back else None
         self.state.post(letter, now, step="cancelled", facts={"reason": reason, "return_by": return_by})
 
     async def on_carrier_event(self, event: CarrierEvent) -> None:
@@ -191,6 +191,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
             case "delivered":
                 # A late report must not cost the carrier's promise; a wrong clock must not lead out of the journey.
                 delivered = min(max(event.occurred_at, state.shipped_at or now), now)
+                state.sent_back = False  # a word that was too early
                 state.enter(Status.DELIVERED, now, "delivered, says the carrier", by="carrier")
                 state.delivered_at = delivered
                 state.keep(promises.DELIVERED, delivered)
@@ -199,6 +200,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
                 # A code such as `package_lost` says what to do; free text may name people.
                 said = event.detail or ""
                 why = f" ({said.replace('_', ' ')})" if _CODE.fullmatch(said) else ""
+                state.sent_back = state.sent_back or (self.since_0_2 and event.status == "returned")
                 self.alarm(f"the carrier says that the parcel {what}{why}", about="parcel")
             case _:
                 state.note(now, f"carrier: {event.status.replace('_', ' ')}", by="carrier", message="carrier_event")
@@ -257,6 +259,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
         self.check(name, (message,))
         now = self.now()
         self.state.serial_number = verdict.serial_number
+        self.state.sent_back = False  # it is in the prescriber's hands, whatever the carrier has said
         self.state.enter(Status.SYNCING, now, what)
         self.state.keep(promises.DELIVERED, now)  # enrolment proves delivery
 
