@@ -7,7 +7,7 @@ the letters, so that neither a mail server nor anything else that is down holds 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -26,6 +26,9 @@ from workflows.unknown import LONGEST_ID, AnyMessage
 ASK_AGAIN = timedelta(hours=1)
 """A party that has refused is asked again after this; only its answer tells when a person has mended it."""
 
+_SOONEST = timedelta(minutes=1)
+_LATEST = timedelta(hours=4)
+
 S = TypeVar("S", bound=Chronicle)
 
 
@@ -43,6 +46,8 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
         """Why the start is refused; whatever is sent to such a journey is answered with it."""
         self.first_run_id = info.first_execution_run_id
         self.leaving = False
+        self.later: dict[str, datetime] = {}
+        """Steps whose letters the mail server has put off, and when they are tried again."""
         self.cancel_request: asyncio.Task[None] | None = None
         if len(info.workflow_id) > LONGEST_ID:
             self.problem = Refused(
@@ -157,12 +162,13 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
     async def send_letters(self) -> None:
         """Sends what lies in the outbox, in order; each batch only after the records that it speaks of."""
         while True:
-            await workflow.wait_condition(lambda: bool(self.state.letters) and not self.state.unwritten)
-            batch = list(self.state.letters)
+            batch = await self.letters_due()
             report = await calls.remote(
                 Mail.send, self.mailing(batch), summary="Email: " + ", ".join(letter.letter for letter in batch)
             )
-            del self.state.letters[: len(batch)]
+            gone = {letter.step for letter in batch} - set(report.deferred)
+            self.state.letters = [letter for letter in self.state.letters if letter.step not in gone]
+            self.put_off(letter for letter in batch if letter.step in report.deferred)
             self.sent(report)
             for letter in batch:
                 if letter.step in report.refused:
@@ -173,14 +179,39 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
                     else:
                         self.alarm(refused, about=f"email {letter.letter}", tell=False)
 
+    async def letters_due(self) -> list[Letter]:
+        """The letters that may go now. One whose recipient is put off by the mail server holds up no other."""
+        later = self.later
+        await self.waited(
+            lambda: any(letter.step not in later for letter in self.state.letters) and not self.state.unwritten,
+            at=min(later.values(), default=None),
+            summary="Try again what the mail server has put off",
+        )
+        await self.recorded()
+        now = self.now()
+        return [letter for letter in self.state.letters if later.get(letter.step, now) <= now]
+
+    def put_off(self, deferred: Iterable[Letter]) -> None:
+        """They are tried again after as long as they have waited, at least a minute and at most four hours."""
+        now = self.now()
+        self.later = {letter.step: now + min(max(now - letter.at, _SOONEST), _LATEST) for letter in deferred} | {
+            letter.step: self.later[letter.step]
+            for letter in self.state.letters
+            if letter.step in self.later and self.later[letter.step] > now
+        }
+
     def mailing(self, batch: list[Letter]) -> Mailing:
         """The letters as the activity takes them. A return and an incident may come again over the same token, so their
         letters are told apart by the run."""
         info = workflow.info()
         if info.workflow_id == self.state.journey_id:
-            return Mailing(journey_id=self.state.journey_id, letters=batch)
+            return Mailing(journey_id=self.state.journey_id, letters=batch, may_defer=self.since_0_2)
         return Mailing(
-            journey_id=self.state.journey_id, workflow_id=info.workflow_id, run_id=self.first_run_id, letters=batch
+            journey_id=self.state.journey_id,
+            workflow_id=info.workflow_id,
+            run_id=self.first_run_id,
+            letters=batch,
+            may_defer=self.since_0_2,
         )
 
     def quiet(self) -> bool:
