@@ -182,6 +182,10 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
     async def letters_due(self) -> list[Letter]:
         """The letters that may go now. One whose recipient is put off by the mail server holds up no other."""
         later = self.later
+        if not later:
+            # One wait and no more: older histories replay in this order.
+            await workflow.wait_condition(lambda: bool(self.state.letters) and not self.state.unwritten)
+            return list(self.state.letters)
         await self.waited(
             lambda: any(letter.step not in later for letter in self.state.letters) and not self.state.unwritten,
             at=min(later.values(), default=None),
