@@ -6,11 +6,20 @@ The Temporal connection is not here: it is read by the SDK's own `TEMPORAL_ADDRE
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from limits import parse
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.policy import Policy
@@ -40,6 +49,17 @@ def _rate(text: str) -> str:
 
 
 Rate = Annotated[str, AfterValidator(_rate)]
+
+
+class Figures(Policy):
+    """The policy as it is set: an unknown figure, or one out of its bounds, is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _kept(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        return read(value)
 
 
 class Settings(BaseSettings):
@@ -144,7 +164,7 @@ class Settings(BaseSettings):
     """What stands in the codec endpoint's address with which the embedded stack's UI is started; only `starter/stack.py` sets
     it."""
 
-    policy: Policy = Policy()
+    policy: Figures = Figures()
 
     @property
     def audience_of_launches(self) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser
 from email.policy import SMTP
@@ -39,6 +39,10 @@ _PATIENCE = 10.0
 _AT_MOST = 100.0
 """Seconds for one attempt in all: it must be over, thread and all, before Temporal begins the next (`SENDING` in
 `workflows/calls.py`), or the two would send the same letter side by side."""
+GIVE_UP_AFTER = timedelta(days=4, hours=12)
+"""A recipient that the server puts off again and again, such as a full mailbox (RFC 5321, 4.5.4.1: four to five days)."""
+_CLOSING = 421
+"""Said instead of an answer about the recipient: the server itself goes away."""
 
 
 class Mailing(BaseModel):
@@ -49,13 +53,16 @@ class Mailing(BaseModel):
     letters: list[Letter]
     workflow_id: str | None = None
     run_id: str | None = None
+    may_defer: bool = False
+    """Whoever asks understands `MailReport.deferred`."""
 
 
 class MailReport(BaseModel):
-    """What became of each step: sent, or refused by the mail server for good."""
+    """What became of each step: sent, refused by the mail server for good, or not taken for its recipient for now."""
 
     sent: list[str]
     refused: list[str]
+    deferred: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,8 @@ class Mail:
         """Records each letter, sends it, records that it was sent.
 
         A letter that is recorded as sent is never sent again. One whose sending broke off is sent again as the same
-        bytes under the same Message-ID. Raises when the mail server can't be reached or asks to come later; letters
+        bytes under the same Message-ID. One whose recipient is put off (4xx) holds up no other: it is `deferred`, and refused
+        after `GIVE_UP_AFTER`. Raises when the mail server can't be reached or asks to come later; letters
         that could be sent by then stay sent.
         """
         with self._sessions.begin() as session:
@@ -100,6 +108,14 @@ class Mail:
                 if row.state == "sending":
                     try:
                         self._deliver(row, over_at)
+                    except smtplib.SMTPRecipientsRefused as fault:
+                        if not mailing.may_defer or _code_of(fault) == _CLOSING:
+                            failure = failure or type(fault).__name__
+                            continue
+                        if _now() - letter.at < GIVE_UP_AFTER:
+                            report.deferred.append(letter.step)
+                            continue
+                        self._settle(row, f"the mail server has put the recipient off for days ({_code_of(fault)})")
                     except (OSError, smtplib.SMTPException) as fault:
                         failure = failure or type(fault).__name__
                         continue
@@ -228,7 +244,7 @@ class Mail:
             try:
                 server.sendmail(sender, [row.recipient], content)
             except smtplib.SMTPRecipientsRefused as fault:
-                code = next(iter(fault.recipients.values()))[0]
+                code = _code_of(fault)
                 if code < 500:
                     raise
                 refusal = f"the mail server refuses the recipient ({code})"
@@ -270,6 +286,10 @@ def _cut(server: smtplib.SMTP) -> None:
     if server.sock:
         with suppress(OSError):
             server.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _code_of(fault: smtplib.SMTPRecipientsRefused) -> int:
+    return next(iter(fault.recipients.values()))[0]
 
 
 def _policy_of(journey: JourneyRow) -> Policy:

@@ -27,12 +27,15 @@ _LOOKS = 100
 _BETWEEN_LOOKS = 0.1
 """Seconds. Ten seconds of looking in one attempt; the retry looks again."""
 _ANSWER_WITHIN = 10.0
-"""Seconds. A journey of the queue that does not answer by then is asked once more under the same update id."""
+"""Seconds. A journey that does not answer by then is asked once more under the same update id."""
 
 
 class ReturnOrder(BaseModel):
+    """`sent_back`: the carrier brings the token, and the prescriber is not asked for it."""
+
     journey_id: str
     serial_number: str
+    sent_back: bool = False
 
 
 class LossOrder(BaseModel):
@@ -84,7 +87,9 @@ class Peers:
     @activity.defn(name="peers.start_return")
     async def start_return(self, order: ReturnOrder) -> None:
         """Starts the token's `ReturnByMail`; one that runs or has ended is left as it is."""
-        await self._start("ReturnByMail", order, return_id(order.journey_id), f"Return of token {order.serial_number}")
+        # Without defaults: a worker of an older release does not know the newer of them.
+        body = order.model_dump(mode="json", exclude_defaults=True)
+        await self._start("ReturnByMail", body, return_id(order.journey_id), f"Return of token {order.serial_number}")
 
     @activity.defn(name="peers.open_incident")
     async def open_incident(self, order: LossOrder) -> None:
@@ -184,10 +189,13 @@ class Peers:
     async def _update(self, order: EndOrder, name: str, body: dict[str, object]) -> None:
         handle = self._client.get_workflow_handle(order.journey_id)
         try:
-            await handle.execute_update(name, body, id=order.update_id)
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                await handle.execute_update(name, body, id=order.update_id)
         except WorkflowUpdateFailedError as failure:
             cause = failure.cause
             raise refused(cause.message if isinstance(cause, ApplicationError) else str(cause)) from None
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            raise ApplicationError(f"{order.journey_id} has not answered yet", type="NotYet") from None
         except RPCError as fault:
             if fault.status is RPCStatusCode.NOT_FOUND:
                 raise refused(f"Journey {order.journey_id} is not running any more; nothing is left to end.") from None

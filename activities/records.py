@@ -67,6 +67,15 @@ class TurnedAway(BaseModel):
     entries: list[Entry]
 
 
+class Aside(BaseModel):
+    """What a workflow that has no row of its own has to say for the audit trail, of `journey_id` if there is such a one."""
+
+    workflow_id: str
+    run_id: str
+    journey_id: str | None = None
+    entry: Entry
+
+
 class Writing(BaseModel):
     """A journey's row as it is now, and the audit entries that are not written yet."""
 
@@ -147,6 +156,16 @@ class Records:
         """Keeps a request that was refused at the door in the audit trail; it has no row of its own."""
         with self._sessions.begin() as session:
             audit.append(session, turned_away.journey_id, turned_away.run_id, turned_away.entries)
+
+    @activity.defn(name="records.keep")
+    def keep(self, aside: Aside) -> None:
+        """One row of the audit trail, harmless when repeated: in the chain of the journey that it is about, or where there
+        is none in one of the workflow's own."""
+        with self._sessions.begin() as session:
+            journey = session.get(JourneyRow, aside.journey_id) if aside.journey_id else None
+            entry = aside.entry.model_copy(update={"status": journey.status if journey else ""})
+            chain = journey.journey_id if journey else aside.workflow_id
+            audit.append(session, chain, aside.run_id, [entry])
 
     @activity.defn(name="records.check_contact")
     def check_contact(self, contact: Contact) -> Contact:

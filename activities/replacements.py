@@ -11,9 +11,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.eligibility import address_for, email_for, known_prescriber, refuse_without_id_proofing
 from activities.errors import refused
+from database import audit
 from database.engine import Sessions
 from database.tables import JourneyRow, Prescriber, ReplacementRow
 from domain.address import Address
+from domain.chronicle import Entry
 from domain.peers import successor_id
 from domain.reasons import REPLACEMENT_REASONS, DeactivationReason
 from domain.status import Kind, Status
@@ -123,6 +125,9 @@ class Replacements:
             )
         )
         session.flush()
+        said = f"to be replaced{f', {wanted.reason}' if wanted.reason else ''}: {claimed.successor_id}"
+        entry = Entry(number=1, at=wanted.at, what=said, by=wanted.requested_by, status=old.status, message="replace")
+        audit.append_beside(session, wanted.journey_id, entry)
         return claimed
 
     def _refuse_anothers(self, session: Session, old: JourneyRow, wanted: Claim) -> None:

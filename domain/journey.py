@@ -8,7 +8,7 @@ from datetime import datetime
 from domain.address import Address
 from domain.chronicle import Chronicle
 from domain.policy import Policy
-from domain.reasons import DeactivationReason
+from domain.reasons import LOSS, DeactivationReason
 from domain.status import ENDED, TRANSITIONS, Kind, Status
 
 
@@ -50,6 +50,8 @@ class Journey(Chronicle):
     reason: DeactivationReason | None = None
     in_possession: bool = False
     lost_in_transit: bool = False
+    sent_back: bool = False
+    """The carrier brings the parcel back to us: the prescriber has never had it."""
     carrier_events: list[str] = []  # noqa: RUF012  # pydantic copies it
     party_events: list[str] = []  # noqa: RUF012
     """What vendor and directory have told, so that a repeat is known."""
@@ -69,10 +71,18 @@ class Journey(Chronicle):
 
     @property
     def comes_back(self) -> bool:
-        """The token has ended and the device is, or will be, in the prescriber's hands: it is asked back by mail."""
+        """The token has ended and the device is awaited at the mail room: by the carrier's hand where it was sent back, else
+        asked back by mail from the prescriber, who has it or will have it."""
         if self.kind is not Kind.HARD or not self.shipped or self.lost_in_transit:
             return False
-        return self.status is Status.CANCELLED or (self.status is Status.DEACTIVATED and self.in_possession)
+        if self.status is Status.CANCELLED:
+            return self.reason not in LOSS
+        return self.status is Status.DEACTIVATED and self.in_possession
+
+    @property
+    def asked_back(self) -> bool:
+        """The prescriber is to mail it."""
+        return self.comes_back and not self.sent_back
 
     def enter(self, status: Status, at: datetime, what: str, by: str | None = None) -> None:
         """Moves on to `status`. Raises IllegalTransition where it can't follow."""

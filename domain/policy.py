@@ -1,9 +1,17 @@
 """Every figure of the rules, once. A journey keeps the policy that it started with."""
 
 from datetime import date, time
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from domain.address import Address
 
@@ -11,9 +19,24 @@ Days = Annotated[int, Field(ge=1, le=3650)]
 
 
 class Policy(BaseModel):
-    """Defaults of `rules.md`; each is set by `TOKENS_POLICY__<NAME>` without touching code."""
+    """Defaults of `rules.md`; each is set by `TOKENS_POLICY__<NAME>` without touching code.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Journeys and rows keep a policy for years, and releases differ in their figures: one that this release does not know is
+    passed over, and one that is missing or that it can't take any more counts by its default. Only where figures are set is
+    a wrong one refused (`settings.Figures`)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _kept(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return read(value)
+        except ValidationError:
+            if isinstance(value, dict):
+                # An address, which has no default that could stand for it: without the parts that are not known here.
+                return read({part: said for part, said in value.items() if part in Address.model_fields})
+            return cls.model_fields[str(info.field_name)].get_default()
 
     # Requesting
     queue_alert_business_days: Days = 1

@@ -26,6 +26,8 @@ class Return(Chronicle):
     status: ReturnStatus = ReturnStatus.AWAITED
     policy: Policy = Policy()
     serial_number: str
+    sent_back: bool = False
+    """The carrier brings it: the prescriber has never had it, gets no label, and is not reminded."""
     sender: Address | None = None
     """Where the token was sent, and comes back from."""
     outbound_tracking_number: str | None = None

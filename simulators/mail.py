@@ -9,11 +9,12 @@ not kept twice, as large mailboxes do; `duplicates` counts them. One header is a
 
     {"kind": "tempfail"}     451 to every message
     {"kind": "refuse"}       550 to recipients in which `recipient`, a regular expression, is found
+    {"kind": "full"}         452 to such recipients
     {"kind": "lose_reply"}   the message is kept, then the connection drops before the 250
     {"kind": "hang"}         no answer to a message until the client goes; 451 when faults are cleared or after `seconds`
     {"kind": "down"}         every connection drops at once
 
-Any of them also takes `times`: how many messages, recipients (refuse) or connections (down) it hits; left out: until cleared.
+Any of them also takes `times`: how many messages, recipients (refuse, full) or connections (down) it hits; left out: until cleared.
 """
 
 import argparse
@@ -52,7 +53,7 @@ class MailFault(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["tempfail", "refuse", "lose_reply", "hang", "down"]
+    kind: Literal["tempfail", "refuse", "full", "lose_reply", "hang", "down"]
     times: int | None = Field(None, ge=1)
     recipient: str = ""
     seconds: float = Field(30, ge=0, le=120)
@@ -153,6 +154,8 @@ class MailSink:
     ) -> str:
         if self.next("refuse", lambda fault: re.search(fault.recipient, address) is not None):
             return "550 5.1.1 No such mailbox here"
+        if self.next("full", lambda fault: re.search(fault.recipient, address) is not None):
+            return "452 4.2.2 The mailbox is full"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

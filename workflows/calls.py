@@ -25,6 +25,10 @@ PEER_ATTEMPT = timedelta(seconds=15)
 """The same for a step at another journey: Temporal itself answers, and a prescriber waits for what comes of it."""
 
 
+A_FEW_TIMES = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_attempts=3)
+"""For a journey among many: one that hangs must not hold up the others."""
+
+
 def polling(every: timedelta) -> RetryPolicy:
     """Asks at an even pace; each question is a retry, which keeps the polling out of the history."""
     return RetryPolicy(initial_interval=every, backoff_coefficient=1, maximum_interval=every)

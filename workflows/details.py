@@ -44,7 +44,8 @@ def details(journey: Journey) -> str:
         "Tracking number": journey.tracking_number,
         "Replaces": journey.replaces,
         "Replaced by": journey.replaced_by,
-        "Asked back by mail": return_id(journey.journey_id) if journey.comes_back else None,
+        "Asked back by mail": return_id(journey.journey_id) if journey.asked_back else None,
+        "Awaited from the carrier": return_id(journey.journey_id) if journey.comes_back and journey.sent_back else None,
         "Security incident": incident_id(journey.journey_id) if journey.reason in LOSS else None,
     }
     names = offered(journey.kind, journey.status)

@@ -12,6 +12,7 @@ from activities.import_orders import ImportEnding, ImportOrder, ImportReport
 from activities.imports import Imports
 from workflows import calls
 from workflows.messages import ImportRequest, Refused, read
+from workflows.unknown import Shown
 
 _ATTEMPT = timedelta(hours=6)
 _SILENCE = timedelta(seconds=15)
@@ -22,12 +23,13 @@ _SHOWN = 20
 
 
 @workflow.defn(name="ImportTokens")
-class ImportTokens:
+class ImportTokens(Shown):
     """Takes the tokens of one file into stock. Input: `ImportRequest` as one JSON object. Fails with type `Refused` and one
     sentence where the file as a whole can't be read; otherwise ends with a report. Cancelled, it takes nothing."""
 
     @workflow.init
     def __init__(self, *bodies: Any) -> None:
+        super().__init__()
         self.problem: Refused | None = None
         self.request = ImportRequest(file="unknown", imported_by="unknown")
         try:
@@ -86,7 +88,7 @@ class ImportTokens:
         request = self.request
         how = "the good rows" if request.partial else "all rows or none"
         head = f"### Import of `{request.file}` by {request.imported_by}"
-        workflow.set_current_details(f"{head}\n\n{text}\n\nTaken in: {how}.")
+        self.display(f"{head}\n\n{text}\n\nTaken in: {how}.")
 
 
 def _said(report: ImportReport) -> str:

@@ -29,14 +29,14 @@ from domain.reasons import DeactivationReason
 from domain.returning import Return, ReturnStatus
 from domain.status import Kind, Status
 
-_AS_0_1 = {"as_0_1": True}
+AS_0_1 = {"as_0_1": True}
 
 
 def _printable(but: str = "") -> AfterValidator:
     """Refuses control characters, which a database may not hold (PostgreSQL has no NUL) and nobody sees, and halves of characters."""
 
     def check(text: str, info: ValidationInfo) -> str:
-        if info.context != _AS_0_1 and any(
+        if info.context != AS_0_1 and any(
             unicodedata.category(character) in ("Cc", "Cs") and character not in but for character in text
         ):
             raise PydanticCustomError("control", "must not contain control characters; type it again without them")
@@ -236,6 +236,8 @@ class ReturnRequest(Body):
 
     journey_id: Reference
     serial_number: Identifier
+    sent_back: bool = False
+    """The carrier could not deliver the token and brings it back: it is awaited, and the prescriber not asked for it."""
     received_by: Text | None = None
     """Given where the device has come already, unannounced: the return is closed at once."""
     condition: Note | None = None
@@ -534,12 +536,16 @@ def read(body: type[B], bodies: tuple[Any, ...], name: str, *, as_0_1: bool = Fa
     if not isinstance(value, dict):
         raise Refused(f"`{name}` takes a JSON object, and {_shape(value)} came; {instead}.")
     try:
-        return body.model_validate(value, context=_AS_0_1 if as_0_1 or value.get("carried") else None)
+        return body.model_validate(value, context=AS_0_1 if as_0_1 or value.get("carried") else None)
     except ValidationError as fault:
         # The input is left out on purpose: it may hold a passcode or an address.
-        problems = fault.errors(include_url=False, include_input=False, include_context=True)
-        said = "; ".join(_problem(body, problem) for problem in problems[:4])
-        raise Refused(f"`{name}` was not taken: {said}; {instead}.") from None
+        raise Refused(f"`{name}` was not taken: {problems_of(body, fault)}; {instead}.") from None
+
+
+def problems_of(body: type[Body], fault: ValidationError) -> str:
+    """What is wrong, in words; never what stood there."""
+    problems = fault.errors(include_url=False, include_input=False, include_context=True)
+    return "; ".join(_problem(body, problem) for problem in problems[:4])
 
 
 def _shape(value: Any) -> str:

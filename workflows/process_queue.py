@@ -1,10 +1,8 @@
 """`ProcessQueue`: processes what waits in the queue, one request after the other, and reports what became of each."""
 
-from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from activities.errors import REFUSED
@@ -14,13 +12,12 @@ from activities.stock import NONE_LEFT
 from domain.queue import Reached, Waiting
 from domain.status import Kind
 from workflows import calls
-from workflows.messages import MOST_AT_ONCE, Handled, QueueOrder, QueueReport, Refused, Underway, read
-from workflows.runs import own
+from workflows.messages import MOST_AT_ONCE, Handled, QueueOrder, QueueReport, Refused, Underway
+from workflows.runs import begin
+from workflows.unknown import Shown
 
 _PAGE = 50
 _SHOWN = 25
-_A_FEW_TIMES = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_attempts=3)
-"""Then the next request has its turn: one journey that hangs must not hold up the others."""
 _NO_ANSWER = (
     "The journey does not answer: it stays queued, or is processed as soon as its worker answers again; look at it in the "
     "Temporal UI."
@@ -28,7 +25,7 @@ _NO_ANSWER = (
 
 
 @workflow.defn(name="ProcessQueue")
-class ProcessQueue:
+class ProcessQueue(Shown):
     """Takes the urgent and the oldest requests first. Input: `QueueOrder` as one JSON object. Fails with type `Refused` and
     one sentence when nothing was touched; otherwise ends with the outcome of each request.
 
@@ -37,10 +34,11 @@ class ProcessQueue:
 
     @workflow.init
     def __init__(self, *bodies: Any) -> None:
+        super().__init__()
         self.problem: Refused | None = None
         self.order = QueueOrder(operator="unknown")
         try:
-            self.order, self.problem = own(read(QueueOrder, bodies, "ProcessQueue"), "ProcessQueue")
+            self.order, self.problem = begin(QueueOrder, bodies, "ProcessQueue")
         except Refused as fault:
             self.problem = fault
         self.report = QueueReport(operator=self.order.operator, kind=self.order.kind)
@@ -51,6 +49,10 @@ class ProcessQueue:
 
     @workflow.run
     async def run(self, *bodies: Any) -> QueueReport:
+        return await self.audited(self.carry_out(), "process queue", self.order.operator)
+
+    async def carry_out(self) -> QueueReport:
+        """The whole of it. Raises Refused where nothing was touched."""
         if self.problem:
             raise self.problem
         self.show()
@@ -65,6 +67,10 @@ class ProcessQueue:
                 self.show()
             if not page.requests or len(self.report.outcomes) >= self.report.to_do:
                 self.show(ended=True)
+                if self.report.outcomes:
+                    counts = f"{self.report.processed} processed, {self.report.refused} refused"
+                    said = f"processed the queue: {counts}, {self.report.unanswered} without an answer"
+                    await self.record(said, self.order.operator, "process queue")
                 return self.report
 
     async def next_page(self) -> QueuePage:
@@ -98,7 +104,7 @@ class ProcessQueue:
                 order,
                 summary=f"Process {waiting.journey_id}",
                 attempt=calls.PEER_ATTEMPT,
-                retry_policy=_A_FEW_TIMES,
+                retry_policy=calls.A_FEW_TIMES,
             )
         except ApplicationError as failure:
             if failure.type == REFUSED:
@@ -136,7 +142,7 @@ class ProcessQueue:
             if chosen:
                 shown = f", the latest {_SHOWN}" if len(chosen) > _SHOWN else ""
                 parts.append("\n".join([f"**{title}{shown}**", "", *map(_line, chosen[-_SHOWN:])]))
-        workflow.set_current_details("\n\n".join(parts))
+        self.display("\n\n".join(parts))
 
     @workflow.query(name="status", description="How far it is, and what became of each request")
     def status(self) -> QueueReport:

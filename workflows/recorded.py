@@ -7,7 +7,7 @@ the letters, so that neither a mail server nor anything else that is down holds 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -22,17 +22,18 @@ from domain.chronicle import Chronicle, Letter
 from workflows import calls
 from workflows.messages import Body, Outcome, Refused
 from workflows.runs import outlive
+from workflows.unknown import LONGEST_ID, AnyMessage
 
 ASK_AGAIN = timedelta(hours=1)
 """A party that has refused is asked again after this; only its answer tells when a person has mended it."""
 
-LONGEST_ID = 200
-
+_SOONEST = timedelta(minutes=1)
+_LATEST = timedelta(hours=4)
 
 S = TypeVar("S", bound=Chronicle)
 
 
-class RecordedWorkflow(Generic[S]):
+class RecordedWorkflow(AnyMessage, Generic[S]):
     """What a journey leans on. Each kind of journey sets the state up in its `__init__` and fills in the first part."""
 
     state: S
@@ -48,6 +49,8 @@ class RecordedWorkflow(Generic[S]):
         self.leaving = False
         self.recorded_face: Any = None
         """What records and lists say; see `face`."""
+        self.later: dict[str, datetime] = {}
+        """Steps whose letters the mail server has put off, and when they are tried again."""
         self.cancel_request: asyncio.Task[None] | None = None
         if len(info.workflow_id) > LONGEST_ID:
             self.problem = Refused(
@@ -108,6 +111,12 @@ class RecordedWorkflow(Generic[S]):
             raise
         return self.outcome()
 
+    async def keep_unknown(self, name: str, sentence: str, bodies: tuple[Any, ...]) -> None:
+        if not self.since_0_2:
+            return
+        await workflow.wait_condition(lambda: self.admitted or self.problem is not None)
+        self.state.refuse(self.now(), name, sentence, by=_sender(bodies))
+
     def refuse_if_turned_away(self) -> None:
         """Raises Refused where the start itself was refused."""
         if self.problem:
@@ -166,8 +175,7 @@ class RecordedWorkflow(Generic[S]):
     async def send_letters(self) -> None:
         """Sends what lies in the outbox, in order; each batch only after the records that it speaks of."""
         while True:
-            await workflow.wait_condition(lambda: bool(self.state.letters) and not self.state.unwritten)
-            batch = list(self.state.letters)
+            batch = await self.letters_due()
             report = await calls.remote(
                 Mail.send,
                 self.mailing(batch),
@@ -175,21 +183,56 @@ class RecordedWorkflow(Generic[S]):
                 attempt=calls.SENDING,
                 beats_within=calls.SILENCE,
             )
-            del self.state.letters[: len(batch)]
+            gone = {letter.step for letter in batch} - set(report.deferred)
+            self.state.letters = [letter for letter in self.state.letters if letter.step not in gone]
+            self.put_off(letter for letter in batch if letter.step in report.deferred)
             self.sent(report)
             for letter in batch:
                 if letter.step in report.refused:
                     refused = f"the mail server refuses the email `{letter.letter}`"
-                    self.alarm(refused, about=f"email {letter.letter}", tell=False)
+                    if self.since_0_2 and self.state.ended:
+                        # Nothing would ever settle it any more: it is on record, and keeps no closed journey on the list.
+                        self.state.note(self.now(), refused)
+                    else:
+                        self.alarm(refused, about=f"email {letter.letter}", tell=False)
+
+    async def letters_due(self) -> list[Letter]:
+        """The letters that may go now. One whose recipient is put off by the mail server holds up no other."""
+        later = self.later
+        if not later:
+            # One wait and no more: older histories replay in this order.
+            await workflow.wait_condition(lambda: bool(self.state.letters) and not self.state.unwritten)
+            return list(self.state.letters)
+        await self.waited(
+            lambda: any(letter.step not in later for letter in self.state.letters) and not self.state.unwritten,
+            at=min(later.values(), default=None),
+            summary="Try again what the mail server has put off",
+        )
+        await self.recorded()
+        now = self.now()
+        return [letter for letter in self.state.letters if later.get(letter.step, now) <= now]
+
+    def put_off(self, deferred: Iterable[Letter]) -> None:
+        """They are tried again after as long as they have waited, at least a minute and at most four hours."""
+        now = self.now()
+        self.later = {letter.step: now + min(max(now - letter.at, _SOONEST), _LATEST) for letter in deferred} | {
+            letter.step: self.later[letter.step]
+            for letter in self.state.letters
+            if letter.step in self.later and self.later[letter.step] > now
+        }
 
     def mailing(self, batch: list[Letter]) -> Mailing:
         """The letters as the activity takes them. A return and an incident may come again over the same token, so their
         letters are told apart by the run."""
         info = workflow.info()
         if info.workflow_id == self.state.journey_id:
-            return Mailing(journey_id=self.state.journey_id, letters=batch)
+            return Mailing(journey_id=self.state.journey_id, letters=batch, may_defer=self.since_0_2)
         return Mailing(
-            journey_id=self.state.journey_id, workflow_id=info.workflow_id, run_id=self.first_run_id, letters=batch
+            journey_id=self.state.journey_id,
+            workflow_id=info.workflow_id,
+            run_id=self.first_run_id,
+            letters=batch,
+            may_defer=self.since_0_2,
         )
 
     def quiet(self) -> bool:

@@ -16,17 +16,19 @@ from activities.replacements import BEING_REPLACED, Claim, Claimed, Replacements
 from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.messages import Refused, Replaced, Replacement, read
-from workflows.recorded import ASK_AGAIN, LONGEST_ID
+from workflows.recorded import ASK_AGAIN
 from workflows.runs import outlive
+from workflows.unknown import LONGEST_ID, Shown
 
 
 @workflow.defn(name="ReplaceToken")
-class ReplaceToken:
+class ReplaceToken(Shown):
     """Replaces one token. Input: `Replacement` as one JSON object. Fails with type `Refused` and one sentence when nothing
     was touched; otherwise ends with the new journey `Requested`."""
 
     @workflow.init
     def __init__(self, *bodies: Any) -> None:
+        super().__init__()
         self.problem: Refused | None = None
         self.order = Replacement(journey_id="unknown")
         try:
@@ -42,6 +44,11 @@ class ReplaceToken:
 
     @workflow.run
     async def run(self, *bodies: Any) -> Replaced:
+        order = self.order
+        return await self.audited(self.carry_out(), "replace", order.requested_by, journey_id=order.journey_id)
+
+    async def carry_out(self) -> Replaced:
+        """The whole of it. Raises Refused where nothing was touched."""
         order = self.order
         if self.problem:
             raise self.problem
@@ -152,4 +159,4 @@ class ReplaceToken:
     def show(self, text: str) -> None:
         """What the UI says of it."""
         self.shown = text
-        workflow.set_current_details(f"### Replacement\n\n{text}")
+        self.display(f"### Replacement\n\n{text}")

@@ -5,6 +5,7 @@ awaited. It is over when the mail room has it; the carrier's word alone closes n
 """
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -49,11 +50,16 @@ class ReturnByMail(RecordedWorkflow[Return]):
             self.request = read(ReturnRequest, bodies, "ReturnByMail", as_0_1=not self.since_0_2)
         except Refused as fault:
             self.problem = fault
+        self.label_wanted = False
+        """The carrier has been asked for the prepaid label."""
+        self.owed: int | None = None
+        """The day of the latest reminder that could not be sent when it fell due."""
         self.state = Return(
             journey_id=self.request.journey_id,
             return_id=workflow.info().workflow_id,
             prescriber_id="unknown",
             serial_number=self.request.serial_number,
+            sent_back=self.request.sent_back,
         )
 
     @workflow.run
@@ -74,6 +80,10 @@ class ReturnByMail(RecordedWorkflow[Return]):
             await workflow.wait([label])
         if not label.cancelled():
             label.result()
+        self.leaving = False
+        if self.since_0_2 and self.label_wanted and self.state.label_url is None:
+            # The carrier may have made one whose answer was lost.
+            await self.insist(Carrier.void, self.first_run_id, summary="Void the prepaid label")
         await workflow.wait_condition(self.quiet)
 
     async def await_token(self) -> None:
@@ -88,7 +98,8 @@ class ReturnByMail(RecordedWorkflow[Return]):
             state.breach(promises.RETURNED, "it did not come")
             state.write_off(now)
             facts = {"waiting_since": state.started_at}
-            state.post("return_written_off", now, step="written_off", facts=facts)
+            if not state.sent_back:
+                state.post("return_written_off", now, step="written_off", facts=facts)
             state.post("team_return_written_off", now, step="team_written_off", facts=facts)
 
     async def admit(self) -> None:
@@ -107,7 +118,8 @@ class ReturnByMail(RecordedWorkflow[Return]):
             raise await self.turned_away(Refused(failure.message), by=None) from None
         state.policy, state.prescriber_id, state.started_at = admitted.policy, admitted.prescriber_id, now
         state.outbound_tracking_number, state.sender = admitted.outbound_tracking_number, admitted.sender
-        state.note(now, f"token {state.serial_number} is awaited by mail")
+        how = "back from the carrier, who could not deliver it" if state.sent_back else "by mail"
+        state.note(now, f"token {state.serial_number} is awaited {how}")
         state.promise(promises.RETURNED, state.return_by)
         if self.request.received_by:
             self.receive(self.request.received_by, self.request.condition)
@@ -116,9 +128,10 @@ class ReturnByMail(RecordedWorkflow[Return]):
     async def send_label(self) -> None:
         """A prepaid label, by email."""
         state = self.state
-        if state.ended:
-            return  # it came with the start
+        if state.ended or state.sent_back:
+            return  # it came with the start, or comes by itself
         assert state.sender
+        self.label_wanted = True
         order = ReturnLabelOrder(
             return_id=state.return_id, run_id=self.first_run_id, sender=state.sender, to=state.policy.return_address
         )
@@ -127,16 +140,27 @@ class ReturnByMail(RecordedWorkflow[Return]):
         self.settle("the label is there", "Buy the prepaid label")
         state.note(self.now(), f"prepaid label {label.tracking_number} sent")
         state.post("return_label", self.now(), step="label", facts=self.label_facts())
+        self.remind_after_all()
 
     def remind(self, day: int) -> None:
-        """Nobody is asked to mail what the carrier has already, nor without a label."""
+        """Nobody is asked to mail what the carrier has already, nor without a label: such a reminder is owed, until the label
+        is there or the parcel has gone back to the sender."""
         state, now = self.state, self.now()
         if state.status is ReturnStatus.ON_ITS_WAY or state.label_url is None:
+            self.owed = day
             return
-        days_left = state.policy.return_written_off_days - day
+        self.owed = None
+        days_left = (
+            max((state.return_by - now).days, 1) if self.since_0_2 else state.policy.return_written_off_days - day
+        )
         facts = {**self.label_facts(), "days_left": days_left}
         state.post("return_reminder", now, step=f"reminder-{day}", facts=facts)
         state.note(now, f"reminded on day {day}")
+
+    def remind_after_all(self) -> None:
+        """The reminder that fell due while nobody could be reminded."""
+        if self.since_0_2 and self.owed and not self.state.ended:
+            self.remind(self.owed)
 
     def label_facts(self) -> dict[str, Any]:
         state = self.state
@@ -154,6 +178,12 @@ class ReturnByMail(RecordedWorkflow[Return]):
         return await self.waited(lambda: self.state.ended, at=at, summary=summary)
 
     # Messages
+
+    def known(self) -> Collection[str]:
+        return RETURN_BODIES
+
+    def welcome(self) -> list[str]:
+        return [] if self.state.ended else list(RETURN_BODIES)
 
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
@@ -181,7 +211,8 @@ class ReturnByMail(RecordedWorkflow[Return]):
         state, now = self.state, self.now()
         state.receive(now, by, condition)
         state.keep(promises.RETURNED, now)
-        state.post("return_received", now, step="received", facts={"received_at": now, "condition": condition})
+        if not state.sent_back:
+            state.post("return_received", now, step="received", facts={"received_at": now, "condition": condition})
 
     async def on_carrier_event(self, event: CarrierEvent) -> None:
         state, now = self.state, self.now()
@@ -210,6 +241,10 @@ class ReturnByMail(RecordedWorkflow[Return]):
                 )
             case "failure" | "returned":
                 self.alarm("the carrier could not deliver the return parcel to us", about="parcel")
+                if self.since_0_2:
+                    # It goes back to the prescriber, who has to mail it once more.
+                    state.status = ReturnStatus.AWAITED
+                    self.remind_after_all()
 
     async def asked_to_cancel(self) -> None:
         await workflow.wait_condition(lambda: self.admitted or self.problem is not None)
@@ -255,8 +290,7 @@ class ReturnByMail(RecordedWorkflow[Return]):
     @workflow.query(description="Where the return stands, what may be done next")
     def status(self) -> ReturnSnapshot:
         state = self.state
-        names = [] if state.ended else list(RETURN_BODIES)
         return ReturnSnapshot(
             **state.model_dump(include=set(ReturnSnapshot.model_fields) - {"next"}),
-            next=[Next(message=name, example=return_example(name, state)) for name in names],
+            next=[Next(message=name, example=return_example(name, state)) for name in self.welcome()],
         )

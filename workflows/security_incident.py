@@ -1,5 +1,6 @@
 """`SecurityIncident`: a lost or stolen token, to be reported within one business day (21 CFR 1311.102(d), 1311.150)."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -116,6 +117,12 @@ class SecurityIncident(RecordedWorkflow[Incident]):
 
     # Messages
 
+    def known(self) -> Collection[str]:
+        return INCIDENT_BODIES
+
+    def welcome(self) -> list[str]:
+        return [] if self.state.ended else list(INCIDENT_BODIES)
+
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
         message = read(INCIDENT_BODIES[name], bodies, name, as_0_1=not self.since_0_2)
@@ -173,8 +180,7 @@ class SecurityIncident(RecordedWorkflow[Incident]):
     @workflow.query(description="What was lost, when its report falls due, who closed it")
     def status(self) -> IncidentSnapshot:
         state = self.state
-        names = [] if state.ended else list(INCIDENT_BODIES)
         return IncidentSnapshot(
             **state.model_dump(include=set(IncidentSnapshot.model_fields) - {"next"}),
-            next=[Next(message=name, example=dict(INCIDENT_BODIES[name].example)) for name in names],
+            next=[Next(message=name, example=dict(INCIDENT_BODIES[name].example)) for name in self.welcome()],
         )

@@ -20,9 +20,9 @@ from domain.status import Kind, Status, offered, refusal
 from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.details import details
-from workflows.messages import Next, Outcome, Refused, Snapshot, TokenRequest, example, read
+from workflows.messages import Next, Outcome, Refused, Snapshot, TokenRequest, example
 from workflows.recorded import last_step
-from workflows.runs import own
+from workflows.runs import begin
 from workflows.stages import promises
 from workflows.stages.activate import activate
 from workflows.stages.deliver import deliver
@@ -44,8 +44,7 @@ class TokenJourney(TokenMessages):
         super().__init__()
         self.request = TokenRequest(prescriber_id="unknown", kind=Kind.HARD)
         try:
-            request = read(TokenRequest, bodies, "TokenJourney", as_0_1=not self.since_0_2)
-            self.request, forged = own(request, "TokenJourney")
+            self.request, forged = begin(TokenRequest, bodies, "TokenJourney", as_0_1=not self.since_0_2)
             self.problem = forged or self.problem
         except Refused as fault:
             self.problem = fault

@@ -7,6 +7,7 @@ is kept with its reason.
 
 import asyncio
 import re
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,8 +19,8 @@ from activities.records import Contact, Records
 from activities.stock import NONE_LEFT, Allocation, Stock, Taken
 from domain.journey import Journey
 from domain.peers import successor_id
-from domain.reasons import HARD_REASONS, LOSS
-from domain.status import Kind, Status, refusal
+from domain.reasons import HARD_REASONS, LOSS, DeactivationReason
+from domain.status import Kind, Status, offered, refusal
 from workflows import calls
 from workflows.messages import (
     BODIES,
@@ -72,6 +73,12 @@ class TokenMessages(RecordedWorkflow[Journey]):
                 CHANGED,
             )
         return message
+
+    def known(self) -> Collection[str]:
+        return BODIES
+
+    def welcome(self) -> list[str]:
+        return offered(self.state.kind, self.state.status)
 
     def _contradictory(self, message: Body) -> str | None:
         """A loss of what is in hand would open an incident and ask for the token back, both at once."""
@@ -138,6 +145,8 @@ class TokenMessages(RecordedWorkflow[Journey]):
         except ApplicationError as failure:
             raise Refused(failure.message) from None
         if serial is None:
+            if self.since_0_2:
+                self.check("process", (order,))  # cancelled meanwhile: nobody needs stock for it any more
             if OUT_OF_STOCK not in (self.state.needs_attention or ""):
                 self.state.attend(self.now(), OUT_OF_STOCK, "stock")
                 self.state.post("team_out_of_stock", self.now())
@@ -157,11 +166,15 @@ class TokenMessages(RecordedWorkflow[Journey]):
         self.end_request(cancel.reason, by=cancel.by)
 
     def end_request(self, reason: str | None, by: str | None) -> None:
-        """Ends the request; what was done for it is undone by the retiring stage."""
+        """Ends the request; what was done for it is undone by the retiring stage. `lost` and `stolen` are taken as the
+        contract's reasons where there is a token to lose: its loss is an incident, and nobody is asked to mail it back."""
         now = self.now()
+        named = (reason or "").strip().lower()
+        if self.since_0_2 and named in LOSS and (self.state.shipped or self.state.enrolled_at):
+            self.state.reason = DeactivationReason(named)
         self.state.enter(Status.CANCELLED, now, f"cancelled: {reason}" if reason else "cancelled", by=by)
-        letter = "cancelled_return" if self.state.comes_back else "request_cancelled"
-        return_by = self.return_by(now) if self.state.comes_back else None
+        letter = "cancelled_return" if self.state.asked_back else "request_cancelled"
+        return_by = self.return_by(now) if self.state.asked_back else None
         self.state.post(letter, now, step="cancelled", facts={"reason": reason, "return_by": return_by})
 
     async def on_carrier_event(self, event: CarrierEvent) -> None:
@@ -178,6 +191,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
             case "delivered":
                 # A late report must not cost the carrier's promise; a wrong clock must not lead out of the journey.
                 delivered = min(max(event.occurred_at, state.shipped_at or now), now)
+                state.sent_back = False  # a word that was too early
                 state.enter(Status.DELIVERED, now, "delivered, says the carrier", by="carrier")
                 state.delivered_at = delivered
                 state.keep(promises.DELIVERED, delivered)
@@ -186,6 +200,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
                 # A code such as `package_lost` says what to do; free text may name people.
                 said = event.detail or ""
                 why = f" ({said.replace('_', ' ')})" if _CODE.fullmatch(said) else ""
+                state.sent_back = state.sent_back or (self.since_0_2 and event.status == "returned")
                 self.alarm(f"the carrier says that the parcel {what}{why}", about="parcel")
             case _:
                 state.note(now, f"carrier: {event.status.replace('_', ' ')}", by="carrier", message="carrier_event")
@@ -244,6 +259,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
         self.check(name, (message,))
         now = self.now()
         self.state.serial_number = verdict.serial_number
+        self.state.sent_back = False  # it is in the prescriber's hands, whatever the carrier has said
         self.state.enter(Status.SYNCING, now, what)
         self.state.keep(promises.DELIVERED, now)  # enrolment proves delivery
 

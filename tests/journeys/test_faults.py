@@ -105,6 +105,27 @@ async def test_a_refused_recipient_needs_a_person_and_holds_up_no_other_letter(s
     assert (await journey.status())["status"] == "Shipped"
 
 
+async def test_a_full_mailbox_holds_up_no_other_letter_and_is_given_up_after_days(stage: Stage) -> None:
+    stage.mailbox.fault("full", recipient="@full.example")
+    journey = await stage.request("hard", email="dr@full.example")
+    await journey.wait(days=2)
+    assert journey.letters() == ["team_request_waiting", "team_still_waiting"]
+    assert "refuses" not in (await journey.status())["needs_attention"]
+    await journey.wait(days=3)
+    assert "refuses the email `request_received`" in (await journey.status())["needs_attention"]
+    refusals = "select letter, state, refusal from emails where refusal is not null"
+    assert stage.rows(refusals) == [
+        ("request_received", "refused", "the mail server has put the recipient off for days (452)")
+    ]
+    # What was not refused for so long comes when there is room again, and the journey ends with it.
+    await journey.update("cancel", {"by": "Ann"})
+    await journey.wait(hours=1)
+    stage.mailbox.clear_faults()
+    await journey.wait(hours=3)
+    assert (await journey.result())["status"] == "Cancelled"
+    assert journey.letters()[2:] == ["request_cancelled"]
+
+
 async def test_a_party_that_refuses_for_good_needs_a_person_and_is_asked_again(stage: Stage) -> None:
     journey = await stage.request("hard")
     stage.fault("vendor", kind="refuse")

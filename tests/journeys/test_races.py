@@ -1,11 +1,15 @@
 """Messages and requests at the same instant."""
 
 import asyncio
+import threading
 
+import pytest
 from sqlalchemy import text
 from temporalio.client import WorkflowUpdateFailedError
 
+from activities.stock import Stock
 from tests.stage import Play, Stage
+from workflows import search_attributes as attributes
 
 
 async def outcomes(*updates: "asyncio.Future[dict[str, str]]") -> list[str]:
@@ -129,3 +133,31 @@ async def test_signal_together_with_the_start(stage: Stage) -> None:
     journey = Play(stage, handle, datetime.now(UTC))
     await journey.wait(seconds=5)
     assert (await journey.status())["status"] == "Processed"
+
+
+async def test_cancelled_while_the_stock_is_found_empty(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, go_on = threading.Event(), threading.Event()
+
+    def found_empty(*_: object) -> bool:
+        looking.set()
+        return not go_on.wait(20)
+
+    monkeypatch.setattr(Stock, "_next", lambda *_: None)
+    monkeypatch.setattr(Stock, "_any_in_stock", found_empty)
+    stage.mailbox.fault("refuse", recipient="@gone.example")
+    journey = await stage.request("hard", email="dr@gone.example")
+    await journey.wait(seconds=5)
+    assert "refuses the email" in (await journey.status())["needs_attention"]
+    processing = asyncio.create_task(journey.refused("process", {"operator": "Dana"}))
+    await asyncio.to_thread(looking.wait, 20)
+    await journey.signal("cancel", {"by": "Ann"})
+    go_on.set()
+    assert "it has been cancelled" in await processing
+    # Nobody is told of a stock that nothing waits for any more, nor called to a journey that is closed.
+    assert (await journey.result())["status"] == "Cancelled"
+    assert "team_out_of_stock" not in journey.letters()
+    assert not (await journey.handle.describe()).typed_search_attributes.get(attributes.NEEDS_ATTENTION)
+    refused = (
+        f"select what from audit where journey_id = '{journey.id}' and status = 'Cancelled' and what like '%mail%'"
+    )
+    assert stage.rows(refused) == [("the mail server refuses the email `request_cancelled`",)]

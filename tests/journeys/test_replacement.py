@@ -97,12 +97,15 @@ async def test_what_is_refused_touches_nothing(stage: Stage, body: dict[str, Any
     sentence = await (await replace(stage, old, **body)).failed()
     assert said in sentence
     assert sentence.endswith(".")
+    assert stage.rows("select message, refused from audit where refused is not null") == [("replace", sentence)]
     assert (await old.status())["status"] == "Active"
     assert await old.signs()
     assert stage.rows("select count(*) from journeys") == [(1,)]
     assert stage.rows("select count(*) from replacements") == [(0,)]
-    # And the right one still goes through.
-    await (await replace(stage, old)).result()
+    # And the right one still goes through, and is kept with who wanted it.
+    new = (await (await replace(stage, old, requested_by="Ann")).result())["journey_id"]
+    claims = f"select what, \"by\" from audit where journey_id = '{old.id}' and message = 'replace' and refused is null"
+    assert stage.rows(claims) == [(f"to be replaced, faulty: {new}", "Ann")]
 
 
 async def test_without_id_proofing_it_touches_nothing(stage: Stage) -> None:

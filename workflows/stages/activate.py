@@ -68,4 +68,4 @@ def _remind(journey: "TokenJourney", since: datetime, day: int) -> None:
 
 
 def _asked_back(journey: "TokenJourney", now: datetime) -> dict[str, datetime]:
-    return {"return_by": journey.return_by(now)} if journey.state.comes_back else {}
+    return {"return_by": journey.return_by(now)} if journey.state.asked_back else {}

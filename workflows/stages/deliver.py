@@ -1,6 +1,6 @@
 """Shipped: on its way, expected on the third to fifth carrier business day."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from activities.calendar import Calendar, CalendarQuestion
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from workflows.token_journey import TokenJourney
 
 LOST = "lost in transit: not delivered by business day {day}"
+SENT_BACK = "the carrier could not deliver the parcel, and brings it back to us"
 
 
 async def deliver(journey: "TokenJourney") -> None:
@@ -37,15 +38,12 @@ async def deliver(journey: "TokenJourney") -> None:
         now = journey.now()
         late = f"not delivered by business day {state.policy.delivery_last_day}"
         state.breach(promises.DELIVERED, late)
-        state.attend(now, late, "parcel")
-        state.post(
-            "has_it_arrived",
-            now,
-            step="has_it_arrived",
-            facts={**days, "lost_at": window.lost_at - timedelta(seconds=1)},
-        )
-        state.post("team_needs_attention", now, step="late_parcel", facts={"reason": late})
+        if not state.sent_back:
+            _ask(journey, now, late, days, window.lost_at)
         arrived = await journey.until(lambda: state.status is not Status.SHIPPED, at=window.lost_at, summary="lost?")
+    if not arrived and state.sent_back:
+        journey.end_request(SENT_BACK, by=None)
+        return
     if not arrived:
         now = journey.now()
         state.lost_in_transit = True
@@ -53,3 +51,17 @@ async def deliver(journey: "TokenJourney") -> None:
         state.post("lost_in_transit", now, step="lost_in_transit", facts=days)
         return
     journey.settle("the parcel has arrived", "parcel")
+
+
+def _ask(journey: "TokenJourney", now: datetime, late: str, days: dict[str, str], lost_at: datetime) -> None:
+    """The prescriber whether it has arrived; the team is told. Not of a parcel that is known to come back: the team was told
+    of that one, and there is nothing to ask."""
+    state = journey.state
+    state.attend(now, late, "parcel")
+    state.post(
+        "has_it_arrived",
+        now,
+        step="has_it_arrived",
+        facts={**days, "lost_at": lost_at - timedelta(seconds=1)},
+    )
+    state.post("team_needs_attention", now, step="late_parcel", facts={"reason": late})

@@ -59,8 +59,8 @@ async def _hand_over(journey: "TokenJourney") -> None:
         state.note(journey.now(), "security incident opened")
     if state.comes_back:
         assert state.serial_number
-        order = ReturnOrder(journey_id=state.journey_id, serial_number=state.serial_number)
+        order = ReturnOrder(journey_id=state.journey_id, serial_number=state.serial_number, sent_back=state.sent_back)
         await journey.insist(
             Peers.start_return, order, summary="Ask the token back by mail", attempt=calls.PEER_ATTEMPT
         )
-        state.note(journey.now(), "asked back by mail")
+        state.note(journey.now(), "awaited from the carrier" if state.sent_back else "asked back by mail")
