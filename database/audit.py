@@ -25,16 +25,21 @@ class Fault:
 
 
 def append(session: Session, journey_id: str, run_id: str, entries: Iterable[Entry]) -> None:
-    """Adds what is not there yet. Entries are known by run and number, so that a retry adds nothing."""
+    """Adds what is not there yet. Entries are known by run and number, so that a retry adds nothing. A journey that was reset
+    in Temporal counts anew under the same run; what is another entry than the one of that number is added, too."""
     head = session.get(AuditHead, journey_id, with_for_update=True)
     if head is None:
         head = AuditHead(journey_id=journey_id, number=0, hash=_START)
         session.add(head)
     keyed = {f"{run_id}:{entry.number}": entry for entry in entries}
-    known = set(session.scalars(select(AuditRow.entry).where(AuditRow.entry.in_(keyed))))
+    known = {row.entry: row for row in session.scalars(select(AuditRow).where(AuditRow.entry.in_(keyed)))}
     for key, entry in keyed.items():
         if key in known:
-            continue
+            if _same(known[key], entry):
+                continue
+            key = f"{key}:{_digest(entry)}"
+            if session.scalars(select(AuditRow.number).where(AuditRow.entry == key)).first() is not None:
+                continue
         row = AuditRow(
             journey_id=journey_id,
             number=head.number + 1,
@@ -51,6 +56,21 @@ def append(session: Session, journey_id: str, run_id: str, entries: Iterable[Ent
         session.add(row)
         head.number, head.hash = row.number, row.hash
     session.flush()
+
+
+def _same(row: AuditRow, entry: Entry) -> bool:
+    return (row.what, row.by, row.status, row.message, row.refused) == (
+        entry.what,
+        entry.by,
+        entry.status,
+        entry.message,
+        entry.refused,
+    )
+
+
+def _digest(entry: Entry) -> str:
+    content = [entry.at.isoformat(), entry.what, entry.by, entry.status, entry.message, entry.refused]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def append_beside(session: Session, journey_id: str, entry: Entry) -> None:

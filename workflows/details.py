@@ -47,8 +47,12 @@ def details(journey: Journey) -> str:
         "Asked back by mail": return_id(journey.journey_id) if journey.comes_back else None,
         "Security incident": incident_id(journey.journey_id) if journey.reason in LOSS else None,
     }
-    names = offered(journey.kind, journey.status)
-    return _page(journey, parts, facts, {name: example(name, journey) for name in names})
+    return _page(journey, parts, facts, {name: example(name, journey) for name in may_be_sent(journey)})
+
+
+def may_be_sent(journey: Journey) -> list[str]:
+    """The messages that people may send now."""
+    return [*offered(journey.kind, journey.status), *(["acknowledge"] if journey.needs_attention else [])]
 
 
 def return_details(state: Return) -> str:
@@ -66,7 +70,7 @@ def return_details(state: Return) -> str:
         "Received by": state.received_by,
         "Condition": state.condition,
     }
-    names = [] if state.ended else ["received"]
+    names = [] if state.ended else ["received", *(["acknowledge"] if state.needs_attention else [])]
     return _page(state, parts, facts, {name: return_example(name, state) for name in names})
 
 
@@ -83,7 +87,7 @@ def incident_details(state: Incident) -> str:
         "Serial number": state.serial_number,
         "Report due": f"{state.due_day} ({state.calendar})" if state.due_day else None,
     }
-    names = [] if state.ended else ["close"]
+    names = [] if state.ended else ["close", *(["acknowledge"] if state.needs_attention else [])]
     return _page(state, parts, facts, {name: dict(INCIDENT_BODIES[name].example) for name in names})
 
 

@@ -59,8 +59,9 @@ class TokenMessages(RecordedWorkflow[Journey]):
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
         message = read(BODIES[name], bodies, name)
+        self.refuse_unneeded(name)
         sentence = (
-            refusal(name, self.state.kind, self.state.status)
+            (None if name == "acknowledge" else refusal(name, self.state.kind, self.state.status))
             or _unfit(message, self.state)
             or self._contradictory(message)
         )
