@@ -95,6 +95,11 @@ class Settings(BaseSettings):
     process_queue_every: Pace = None
     """How often `ProcessQueue` runs by itself: minutes, or cron in the carrier's time zone. Left out: never."""
 
+    reconcile_every: Pace = "30 2 * * *"
+    """The same for `Reconcile`. 0: never."""
+    daily_digest_every: Pace = "0 8 * * MON-FRI"
+    """The same for the digest to the team, which is sent once a day at most. 0: never."""
+
     # Webhooks
     webhook_retention_days: Annotated[int, Field(ge=1)] = 30
     """How long what came by webhook is remembered, and kept for a parcel that is not known yet."""
@@ -143,7 +148,12 @@ class Settings(BaseSettings):
     def public_base(self) -> str:
         return (self.public_url or f"http://127.0.0.1:{self.gateway_port}").rstrip("/")
 
+    @property
+    def workflows_url(self) -> str:
+        """All workflows in the Temporal UI."""
+        base = (self.ui_url or f"http://127.0.0.1:{self.ui_port}").rstrip("/")
+        return f"{base}/namespaces/{self.namespace}/workflows"
+
     def journey_url(self, journey_id: str) -> str:
         """The journey's page in the Temporal UI."""
-        base = (self.ui_url or f"http://127.0.0.1:{self.ui_port}").rstrip("/")
-        return f"{base}/namespaces/{self.namespace}/workflows/{quote(journey_id, safe='')}"
+        return f"{self.workflows_url}/{quote(journey_id, safe='')}"

@@ -17,6 +17,7 @@ from activities.calendar import Calendar
 from activities.carrier import Carrier
 from activities.comparison import Comparison
 from activities.departures import Departures
+from activities.digest import Digest
 from activities.directory import Directory
 from activities.enrollment import Enrollment
 from activities.import_folder import ImportFolder
@@ -37,6 +38,7 @@ from connection import TASK_QUEUE, connect
 from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
+from workflows.daily_digest import DailyDigest
 from workflows.deactivate_all import DeactivateAll
 from workflows.import_tokens import ImportTokens
 from workflows.process_queue import ProcessQueue
@@ -55,6 +57,7 @@ WORKFLOWS = [
     ProcessQueue,
     ImportTokens,
     Reconcile,
+    DailyDigest,
 ]
 
 SANDBOX = SandboxedWorkflowRunner(
@@ -99,6 +102,7 @@ class Dependencies(ExitStack):
             Incidents(self.sessions, settings.policy),
             Replacements(self.sessions),
             Resumptions(self.sessions, settings.policy),
+            Digest(self.sessions, settings.policy),
             Departures(self.sessions),
             Queue(self.sessions),
             Mail(self.sessions, seal, route(settings)),
@@ -144,6 +148,8 @@ def route(settings: Settings) -> Route:
         journey_url=settings.journey_url,
         carrier_name=settings.carrier_name,
         return_address=settings.policy.return_address,
+        team_url=settings.workflows_url,
+        team_zone=settings.policy.carrier_time_zone,
     )
 
 

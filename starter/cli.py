@@ -2,7 +2,19 @@
 
 import typer
 
-from starter.commands import api_keys, endings, imports, journeys, keys, queue, signing, soft_app, stock, system
+from starter.commands import (
+    api_keys,
+    endings,
+    imports,
+    journeys,
+    keys,
+    queue,
+    reconcile,
+    signing,
+    soft_app,
+    stock,
+    system,
+)
 
 app = typer.Typer(
     help="EPCS tokens: request, process, ship, activate, deactivate. Start with `tokens up` or `tokens demo`.\n\n"
@@ -15,6 +27,7 @@ app = typer.Typer(
 app.add_typer(system.app)
 app.add_typer(journeys.app)
 app.add_typer(queue.app)
+app.add_typer(reconcile.app)
 app.add_typer(stock.app)
 app.add_typer(endings.app)
 app.add_typer(signing.app)

@@ -89,6 +89,25 @@ def sample_facts(kind: str) -> dict[str, object]:
         "condition": "intact",
         "calendar": "federal business days, America/New_York",
         "renewed": False,
+        "day": date(2026, 11, 24),
+        "sections": [
+            {
+                "title": "Losses to report",
+                "number": 1,
+                "lines": ["incident-token-hard-1f0c: stolen, due on 2026-11-25"],
+                "more": 0,
+            },
+            {
+                "title": "Waiting to be processed",
+                "number": 12,
+                "lines": [
+                    "token-hard-7f3c2a91: hard token, for 3 days",
+                    "token-soft-90aa17be: soft token, since yesterday",
+                ],
+                "more": 10,
+            },
+            {"title": "Low stock", "number": 1, "lines": ["4 hard tokens left"], "more": 0},
+        ],
         "sync_minutes": 60,
     }
 
@@ -120,6 +139,7 @@ _CASES: dict[tuple[str, str], dict[str, object]] = {
         "report_by": datetime(2026, 11, 25, 20, 5, tzinfo=UTC),
     },
     ("deactivated-hard", "replaced"): {"reason": "faulty", "replaced": True},
+    ("team_digest-hard", "nothing-waits"): {"sections": []},
     ("team_incident-hard", "due-soon"): {"stage": "due soon"},
     ("team_incident-hard", "overdue"): {"stage": "overdue"},
     ("has_it_arrived-hard", "with-no-link"): {"link": None},

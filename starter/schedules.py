@@ -21,7 +21,9 @@ from connection import TASK_QUEUE
 from settings import Settings
 
 PROCESS_QUEUE = "process-queue"
-KNOWN = (PROCESS_QUEUE,)
+RECONCILE = "reconcile"
+DAILY_DIGEST = "daily-digest"
+KNOWN = (PROCESS_QUEUE, RECONCILE, DAILY_DIGEST)
 """The ids of all schedules of this system; one that is not wanted any more is removed, others are left alone."""
 
 _CATCH_UP = timedelta(minutes=10)
@@ -34,21 +36,23 @@ class NotArranged(Exception):
 
 def wanted(settings: Settings, task_queue: str = TASK_QUEUE) -> dict[str, Schedule]:
     """The schedules that the settings ask for, by id."""
-    schedules = {}
-    if settings.process_queue_every:
-        schedules[PROCESS_QUEUE] = Schedule(
+    asked = (
+        (PROCESS_QUEUE, settings.process_queue_every, "ProcessQueue", {"operator": "schedule"}, "Processing the queue"),
+        (RECONCILE, settings.reconcile_every, "Reconcile", {}, "Comparing what there is everywhere"),
+        (DAILY_DIGEST, settings.daily_digest_every, "DailyDigest", {}, "What waits for the team"),
+    )
+    return {
+        schedule_id: Schedule(
             action=ScheduleActionStartWorkflow(
-                "ProcessQueue",
-                {"operator": "schedule"},
-                id=PROCESS_QUEUE,
-                task_queue=task_queue,
-                static_summary="Processing the queue",
+                name, body, id=schedule_id, task_queue=task_queue, static_summary=summary
             ),
-            spec=_spec(settings.process_queue_every, settings.policy.carrier_time_zone),
+            spec=_spec(pace, settings.policy.carrier_time_zone),
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_CATCH_UP),
-            state=ScheduleState(note="TOKENS_PROCESS_QUEUE_EVERY"),
+            state=ScheduleState(note=f"TOKENS_{schedule_id.replace('-', '_').upper()}_EVERY"),
         )
-    return schedules
+        for schedule_id, pace, name, body, summary in asked
+        if pace
+    }
 
 
 def _spec(pace: str, zone: str) -> ScheduleSpec:

@@ -1,7 +1,9 @@
 """What ops may do in the UI without harm: terminate, reset, restore a backup; `Reconcile` finds what went apart."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -150,9 +152,8 @@ async def test_a_backup_was_restored(stage: Stage) -> None:
     behind = stage.rows("select * from journeys")
     assert len(behind) == 1
     old = stage.folder / "backup.db"
-    with stage.sessions() as session:
-        session.connection().exec_driver_sql("COMMIT")
-        session.connection().exec_driver_sql(f"vacuum into '{old}'")
+    with closing(sqlite3.connect(stage.folder / "tokens.db")) as there:
+        there.execute(f"vacuum into '{old}'")
     ended = await requested(stage, "soft", "P-1002", "Requested")
     await kept.enroll()
     await kept.wait(minutes=10)
@@ -160,16 +161,13 @@ async def test_a_backup_was_restored(stage: Stage) -> None:
     letters = kept.letters()
     serial = (await kept.status())["serial_number"]
 
-    with stage.sessions() as session:  # the backup, table by table, under the worker's eyes
-        connection = session.connection()
-        connection.exec_driver_sql("COMMIT")
-        connection.exec_driver_sql(f"attach '{old}' as backup")
-        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    with closing(sqlite3.connect(stage.folder / "tokens.db", isolation_level=None, timeout=30)) as there:
+        there.execute(f"attach '{old}' as backup")
+        there.execute("begin immediate")
         for table in ("journeys", "tokens", "audit", "audit_heads", "emails", "activation_links"):
-            connection.exec_driver_sql(f"delete from main.{table}")
-            connection.exec_driver_sql(f"insert into main.{table} select * from backup.{table}")
-        connection.exec_driver_sql("COMMIT")
-        connection.exec_driver_sql("detach backup")
+            there.execute(f"delete from main.{table}")
+            there.execute(f"insert into main.{table} select * from backup.{table}")
+        there.execute("commit")
     assert stage.rows("select journey_id, status from journeys") == [(kept.id, "Delivered")]
 
     report = await reconciled(stage)
@@ -211,7 +209,8 @@ async def test_vendor_carrier_and_stock(stage: Stage) -> None:
             f"from journeys where journey_id = '{ended.id}'"
         )
         run(
-            "update tokens set state = 'assigned', journey_id = 'by-hand' where serial_number = (select min(serial_number) from tokens where state = 'in_stock' and kind = 'hard')"
+            "update tokens set state = 'assigned', journey_id = 'by-hand' where serial_number = "
+            "(select min(serial_number) from tokens where state = 'in_stock' and kind = 'hard')"
         )
     [(serial,)] = stage.rows("select serial_number from tokens where journey_id = 'by-hand'")
     stage.http.put(
@@ -247,3 +246,38 @@ async def test_vendor_carrier_and_stock(stage: Stage) -> None:
     assert "vendor: " in report["not_checked"][0]
     assert report["checked"]["carrier"] > 0
     assert "`limt` is not known" in await (await stage.open("Reconcile", {"limt": 3})).failed()
+
+
+async def test_the_daily_digest_and_what_a_person_has_seen_to(stage: Stage) -> None:
+    waiting = await requested(stage, "hard", "P-1001", "Requested")
+    troubled = await requested(stage, "soft", "P-1002", "Active")
+    assert "nothing here needs attention" in await troubled.refused("acknowledge", {"by": "Ann"})
+    occurred = datetime.now(UTC).isoformat()
+    await troubled.signal("vendor_event", {"event": "revoked", "occurred_at": occurred})
+    snapshot = await troubled.status()
+    assert "revoked the token" in snapshot["needs_attention"]
+    assert snapshot["next"][-1] == {
+        "message": "acknowledge",
+        "example": {"by": "your name", "note": "telephoned the prescriber"},
+    }
+    await waiting.status()
+    [first, second] = [await stage.open("DailyDigest", *body) for body in ((), ({},))]
+    told = await first.result()
+    await second.result()
+    assert [(section["title"], section["number"]) for section in told["sections"]] == [
+        ("Needs attention", 1),
+        ("Waiting to be processed", 1),
+    ]
+    [email] = [each for each in stage.mailbox.messages() if each["X-Token-Letter"] == "team_digest"]
+    assert str(email["Subject"]).startswith("Needs attention 1, Waiting to be processed 1: ")
+    for subtype in ("plain", "html"):
+        part = email.get_body((subtype,))
+        assert part is not None
+        assert waiting.id in part.get_content()
+        assert "revoked the token" in " ".join(part.get_content().split())
+    await troubled.update("acknowledge", {"by": "Ann", "note": "a mistake of theirs"})
+    snapshot = await troubled.status()
+    assert snapshot["needs_attention"] is None
+    assert snapshot["timeline"][-1]["by"] == "Ann"
+    assert snapshot["timeline"][-1]["what"].endswith("a mistake of theirs")
+    assert "acknowledge" not in [each["message"] for each in snapshot["next"]]
