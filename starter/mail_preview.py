@@ -123,6 +123,7 @@ _TOLD_OTHERWISE: dict[str, dict[str, object]] = {
     "return_reminder": {"days_left": 9},
     "return_written_off": {"waiting_since": datetime(2026, 10, 25, 15, 0, tzinfo=UTC)},
     "team_return_written_off": {"waiting_since": datetime(2026, 10, 25, 15, 0, tzinfo=UTC)},
+    "team_digest": {"ui_url": "https://temporal.example/namespaces/default/workflows"},
     "sync_late": {"waiting_since": datetime(2026, 11, 24, 19, 4, tzinfo=UTC)},
 }
 _CASES: dict[tuple[str, str], dict[str, object]] = {
