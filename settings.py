@@ -127,6 +127,11 @@ class Settings(BaseSettings):
     process_queue_every: Pace = None
     """How often `ProcessQueue` runs by itself: minutes, or cron in the carrier's time zone. Left out: never."""
 
+    reconcile_every: Pace = "30 2 * * *"
+    """The same for `Reconcile`. 0: never."""
+    daily_digest_every: Pace = "0 8 * * MON-FRI"
+    """The same for the digest to the team, which is sent once a day at most. 0: never."""
+
     # Webhooks
     webhook_retention_days: Annotated[int, Field(ge=1)] = 30
     """How long what came by webhook is remembered, and kept for a parcel that is not known yet."""

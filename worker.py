@@ -16,7 +16,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.anchors import AuditAnchors
 from activities.calendar import Calendar
 from activities.carrier import Carrier
+from activities.comparison import Comparison
 from activities.departures import Departures
+from activities.digest import Digest
 from activities.directory import Directory
 from activities.enrollment import Enrollment
 from activities.import_folder import ImportFolder
@@ -27,7 +29,9 @@ from activities.party import Party
 from activities.peers import Peers
 from activities.queue import Queue
 from activities.records import Records
+from activities.repairs import Repairs
 from activities.replacements import Replacements
+from activities.resumptions import Resumptions
 from activities.returns import Returns
 from activities.stock import Stock
 from activities.vendor import Vendor
@@ -36,9 +40,11 @@ from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
 from workflows.anchor_audit import AnchorAudit
+from workflows.daily_digest import DailyDigest
 from workflows.deactivate_all import DeactivateAll
 from workflows.import_tokens import ImportTokens
 from workflows.process_queue import ProcessQueue
+from workflows.reconcile import Reconcile
 from workflows.replace_token import ReplaceToken
 from workflows.return_by_mail import ReturnByMail
 from workflows.security_incident import SecurityIncident
@@ -53,6 +59,8 @@ WORKFLOWS = [
     ProcessQueue,
     ImportTokens,
     AnchorAudit,
+    Reconcile,
+    DailyDigest,
 ]
 
 SANDBOX = SandboxedWorkflowRunner(
@@ -86,6 +94,7 @@ class Dependencies(ExitStack):
             self._party("the carrier", settings.carrier_url, settings),
             self._party("Surescripts", settings.directory_url, settings),
         )
+        self._parties, self._policy = (vendor, carrier, directory), settings.policy
         self._owners = (
             Vendor(vendor),
             Carrier(carrier),
@@ -95,6 +104,8 @@ class Dependencies(ExitStack):
             Returns(self.sessions, settings.policy),
             Incidents(self.sessions, settings.policy),
             Replacements(self.sessions),
+            Resumptions(self.sessions, settings.policy),
+            Digest(self.sessions, settings.policy),
             Departures(self.sessions),
             Queue(self.sessions),
             Mail(self.sessions, seal, route(settings)),
@@ -113,10 +124,19 @@ class Dependencies(ExitStack):
         """All of them; those by which journeys speak to one another use `client`."""
         return [
             getattr(owner, name)
-            for owner in (*self._owners, Peers(client))
+            for owner in (*self._owners, Peers(client), *self._reconciling(client))
             for name in dir(owner)
             if hasattr(getattr(owner, name), "__temporal_activity_definition")
         ]
+
+    def _reconciling(self, client: Client) -> tuple[object, ...]:
+        vendor, carrier, directory = self._parties
+        told = (Vendor(vendor), Carrier(carrier), Directory(directory))
+        stock = Stock(self.sessions, self._policy)
+        return (
+            Comparison(self.sessions, client, vendor, carrier),
+            Repairs(self.sessions, client, told, stock, self._policy),
+        )
 
     def _party(self, name: str, url: str, settings: Settings) -> Party:
         party = Party(name, url, settings.party_timeout_seconds)
@@ -137,6 +157,8 @@ def route(settings: Settings) -> Route:
         journey_url=settings.journey_url,
         carrier_name=settings.carrier_name,
         return_address=settings.policy.return_address,
+        team_url=settings.list_url,
+        team_zone=settings.policy.carrier_time_zone,
     )
 
 

@@ -44,6 +44,8 @@ class IncidentWriting(BaseModel):
 
     run_id: str
     state: Incident
+    again: bool = False
+    """The database may have been restored to an earlier state, so that even the row may be missing."""
 
 
 class Incidents:
@@ -110,7 +112,25 @@ class Incidents:
         when repeated."""
         state = writing.state
         with self._sessions.begin() as session:
-            row = session.get_one(IncidentRow, state.incident_id)
+            row = (
+                session.get(IncidentRow, state.incident_id)
+                if writing.again
+                else session.get_one(IncidentRow, state.incident_id)
+            )
+            if row is None:
+                columns = (
+                    "incident_id",
+                    "journey_id",
+                    "prescriber_id",
+                    "serial_number",
+                    "reason",
+                    "opened_at",
+                    "due_at",
+                    "due_day",
+                    "calendar",
+                )
+                row = IncidentRow(first_run_id=writing.run_id, **{name: getattr(state, name) for name in columns})
+                session.add(row)
             row.status, row.closed_at, row.closed_by = state.status, state.closed_at, state.closed_by
             promises.store(session, row.first_run_id, state.journey_id, state.promises, state.closed_at)
             audit.append(session, state.journey_id, writing.run_id, state.unwritten)

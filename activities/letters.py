@@ -53,11 +53,13 @@ class LetterType:
     needs_hard: tuple[str, ...] = ()
     may: tuple[str, ...] = ()
     kinds: tuple[str, ...] = BOTH
+    about_token: bool = True
+    """False: it is about no token in particular, and knows nothing of any."""
 
     def needed(self, kind: str) -> tuple[str, ...]:
         """All facts without which this letter is refused for a token of `kind` ("hard" or "soft")."""
         team = ("ui_url",) if self.audience == "team" else ()
-        return (*COMMON, *team, *self.needs, *(self.needs_hard if kind == "hard" else ()))
+        return (*(COMMON if self.about_token else ()), *team, *self.needs, *(self.needs_hard if kind == "hard" else ()))
 
 
 _TYPES = (
@@ -269,6 +271,15 @@ _TYPES = (
         needs=("reason", "stage", "opened_at", "due_at", "calendar"),
         may=("serial_number",),
     ),
+    LetterType(
+        "team_digest",
+        "team",
+        "{% for section in sections %}{{ section.title }} {{ section.number }}{{ '' if loop.last else ', ' }}"
+        "{% else %}Nothing waits{% endfor %}: {{ day|day(zone) }}",
+        needs=("day", "sections"),
+        kinds=HARD,
+        about_token=False,
+    ),
 )
 
 LETTERS: dict[str, LetterType] = {letter.key: letter for letter in _TYPES}
@@ -331,6 +342,7 @@ def _compose(
     known |= {
         "letter": letter.key,
         "audience": letter.audience,
+        "about_token": letter.about_token,
         "from_name": from_whom.display_name or "EPCS Tokens",
         "to": _mailbox("recipient", to).addr_spec,
         "at": at,
@@ -350,7 +362,7 @@ def _compose(
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message["X-Token-Letter"] = letter.key
-    message["X-Token-Journey"] = "".join(filter(str.isprintable, str(known["journey_id"])))[:250]
+    message["X-Token-Journey"] = "".join(filter(str.isprintable, str(known.get("journey_id", letter.key))))[:250]
     _set_text(message.set_content, reflow(_templates().get_template(f"{letter.key}.txt").render(known)), "plain")
     html = _templates().get_template(f"{letter.key}.html").render({**known, "subject": subject})
     _set_text(message.add_alternative, _trim(html), "html")
@@ -447,6 +459,24 @@ def _words(value: object) -> tuple[str, ...]:
     return words
 
 
+def _sections(value: object) -> list[dict[str, object]]:
+    """Each with a title, how many there are, the first of them as lines, and how many more there are."""
+    if not isinstance(value, list):
+        raise ValueError("is not a list of sections")
+    try:
+        return [
+            {
+                "title": _text(each["title"]),
+                "number": _number(each["number"]),
+                "lines": [_text(line) for line in each["lines"]],
+                "more": _number(each["more"]),
+            }
+            for each in value
+        ]
+    except (KeyError, TypeError):
+        raise ValueError("is not a list of sections") from None
+
+
 def _number(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("is not a whole number")
@@ -462,7 +492,7 @@ def _flag(value: object) -> bool:
 _FORMS: dict[str, Callable[[object], object]] = {
     **dict.fromkeys(("manage_url", "ui_url", "link", "label_url", "request_url"), _link),
     **dict.fromkeys(("return_address", "address"), _address),
-    **dict.fromkeys(("ships_on", "window_first", "window_last"), _when),
+    **dict.fromkeys(("ships_on", "window_first", "window_last", "day"), _when),
     **dict.fromkeys(
         (
             *("due_at", "requested_at", "waiting_since", "valid_until", "active_at", "lost_at", "return_by"),
@@ -473,6 +503,7 @@ _FORMS: dict[str, Callable[[object], object]] = {
     **dict.fromkeys(("days_left", "sync_minutes"), _number),
     **dict.fromkeys(("in_possession", "renewed", "replaced"), _flag),
     **dict.fromkeys(("changed", "low"), _words),
+    "sections": _sections,
 }
 
 
@@ -483,9 +514,9 @@ _UNLESS_TOLD = {"sync_minutes": 60}
 def _known(letter: LetterType, facts: Mapping[str, object]) -> dict[str, object]:
     """The facts that this letter declares, each checked and in its form; an optional one left out is None."""
     kind = str(facts.get("kind") or "")
-    if kind not in BOTH:
+    if letter.about_token and kind not in BOTH:
         raise _Unusable("the fact `kind` must be hard or soft")
-    if kind not in letter.kinds:
+    if letter.about_token and kind not in letter.kinds:
         raise _Unusable(f"it is not for a {kind} token")
     needed = letter.needed(kind)
     known: dict[str, object] = {}

@@ -79,6 +79,9 @@ class Route:
     journey_url: Callable[[str], str]
     carrier_name: str
     return_address: Address
+    team_url: str
+    """Where the team finds all journeys."""
+    team_zone: str
 
 
 class Mail:
@@ -193,6 +196,16 @@ class Mail:
         self, session: Session, mailing: Mailing, message_id: str, letter: Letter, facts: dict[str, Any]
     ) -> EmailMessage:
         journey_id = mailing.journey_id
+        if letter.letter in LETTERS and not LETTERS[letter.letter].about_token:
+            return compose(
+                letter.letter,
+                to=self._route.team,
+                sender=self._route.sender,
+                message_id=message_id,
+                at=letter.at,
+                zone=self._route.team_zone,
+                facts={"ui_url": self._route.team_url, **facts},
+            )
         journey = session.get_one(JourneyRow, journey_id)
         prescriber = session.get_one(Prescriber, journey.prescriber_id)
         practice = session.get_one(Practice, prescriber.practice_id)

@@ -77,10 +77,12 @@ class Aside(BaseModel):
 
 
 class Writing(BaseModel):
-    """A journey's row as it is now, and the audit entries that are not written yet."""
+    """A journey's row as it is now, and the audit entries that are not written yet. `again`: the database may have been restored
+    to an earlier state, so that even the row may be missing."""
 
     run_id: str
     journey: Journey
+    again: bool = False
 
 
 class Records:
@@ -181,7 +183,11 @@ class Records:
         trail: one transaction, harmless when repeated."""
         journey = writing.journey
         with self._sessions.begin() as session:
-            row = session.get_one(JourneyRow, journey.journey_id)
+            row = _regained(session, writing) if writing.again else session.get_one(JourneyRow, journey.journey_id)
+            if not row.live and not journey.ended:
+                # A journey that was restored to an earlier state must not bring back a token that is refused by now.
+                audit.append(session, journey.journey_id, writing.run_id, journey.unwritten)
+                return
             for column in _COPIED:
                 setattr(row, column, getattr(journey, column))
             row.live = not journey.ended
@@ -209,6 +215,33 @@ _COPIED = (
     "active_at",
     "ended_at",
 )
+
+
+def _regained(session: Session, writing: Writing) -> JourneyRow:
+    """The row, and the token that the journey holds, where a backup has lost them. A token that another journey has got
+    meanwhile stays with that one: `Reconcile` tells a person."""
+    journey = writing.journey
+    if journey.serial_number and journey.kind is Kind.HARD and not journey.ended:
+        session.execute(
+            update(TokenRow)
+            .where(TokenRow.serial_number == journey.serial_number, TokenRow.state == TokenState.IN_STOCK)
+            .values(state=TokenState.ASSIGNED, journey_id=journey.journey_id)
+        )
+    row = session.get(JourneyRow, journey.journey_id)
+    if row is None:
+        row = JourneyRow(
+            journey_id=journey.journey_id,
+            first_run_id=writing.run_id,
+            prescriber_id=journey.prescriber_id,
+            kind=journey.kind,
+            live=True,
+            requested_by=journey.requested_by,
+            replaces=journey.replaces,
+            requested_at=journey.requested_at,
+            policy=journey.policy.model_dump(mode="json"),
+        )
+        session.add(row)
+    return row
 
 
 def _link(session: Session, request: Admission, replacement: ReplacementRow | None) -> None:

@@ -43,6 +43,8 @@ class ReturnWriting(BaseModel):
 
     run_id: str
     state: Return
+    again: bool = False
+    """The database may have been restored to an earlier state, so that even the row may be missing."""
 
 
 class Returns:
@@ -129,7 +131,20 @@ class Returns:
         transaction, harmless when repeated."""
         state = writing.state
         with self._sessions.begin() as session:
-            row = session.get_one(ReturnRow, writing.run_id)
+            row = (
+                session.get(ReturnRow, writing.run_id) if writing.again else session.get_one(ReturnRow, writing.run_id)
+            )
+            if row is None:
+                row = ReturnRow(
+                    first_run_id=writing.run_id,
+                    return_id=state.return_id,
+                    journey_id=state.journey_id,
+                    serial_number=state.serial_number,
+                    open=True,
+                    started_at=state.started_at,
+                    return_by=state.return_by,
+                )
+                session.add(row)
             for column in _COPIED:
                 setattr(row, column, getattr(state, column))
             if row.open and state.ended:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from database.audit_hash import OWN, START, commit, hash_of
+from database.audit_hash import OWN, START, commit, digest, erased, hash_of
 from database.audit_verification import Fault, examine
 from database.tables import AuditHead, AuditRow
 from domain.chronicle import Entry
@@ -22,16 +22,21 @@ def append(
     facts: dict[str, Any] | None = None,
 ) -> None:
     """Adds what is not there yet. Entries are known by run and number, so that a retry adds nothing. `facts` go with each.
-    Only writers of the same journey wait for one another: each chain has its own head."""
+    A journey that was reset in Temporal counts anew under the same run; what is another entry than the one of that number is
+    added, too. Only writers of the same journey wait for one another: each chain has its own head."""
     head = session.get(AuditHead, journey_id, with_for_update=True)
     if head is None:
         head = AuditHead(journey_id=journey_id, number=0, hash=START)
         session.add(head)
     keyed = {f"{run_id}:{entry.number}": entry for entry in entries}
-    known = set(session.scalars(select(AuditRow.entry).where(AuditRow.entry.in_(keyed))))
+    known = {row.entry: row for row in session.scalars(select(AuditRow).where(AuditRow.entry.in_(keyed)))}
     for key, entry in keyed.items():
         if key in known:
-            continue
+            if erased(known[key]) or _same(known[key], entry):
+                continue
+            key = f"{key}:{_digest(entry)}"
+            if session.scalars(select(AuditRow.number).where(AuditRow.entry == key)).first() is not None:
+                continue
         row = AuditRow(
             journey_id=journey_id,
             number=head.number + 1,
@@ -50,6 +55,21 @@ def append(
         session.add(row)
         head.number, head.hash = row.number, row.hash
     session.flush()
+
+
+def _same(row: AuditRow, entry: Entry) -> bool:
+    return (row.what, row.by, row.status, row.message, row.refused) == (
+        entry.what,
+        entry.by,
+        entry.status,
+        entry.message,
+        entry.refused,
+    )
+
+
+def _digest(entry: Entry) -> str:
+    """Tells two entries of one number apart; made of nothing that may have to be erased."""
+    return digest([entry.at.isoformat(), entry.what.partition(": ")[0], entry.status, entry.message])[:16]
 
 
 def append_beside(session: Session, journey_id: str, entry: Entry) -> None:

@@ -529,3 +529,39 @@ class AuditPurge(Base):
     purge_id: Mapped[str] = mapped_column(index=True)
     """The purge; its entry in the trail's own chain names a digest over all that it removed."""
     purged_at: Mapped[datetime]
+
+
+class ResumptionRow(Base):
+    """`Reconcile` lets a workflow that is gone go on under its id: what it starts takes its state from the records, and only
+    with this ticket. One for each workflow at a time."""
+
+    __tablename__ = "resumptions"
+
+    workflow_id: Mapped[str] = mapped_column(primary_key=True)
+    ticket_hash: Mapped[str]
+    """SHA-256 of what the workflow shows; random, and kept nowhere else."""
+    how: Mapped[str]
+    why: Mapped[str] = mapped_column(Text)
+    """What became of the run before, in words."""
+    offered_at: Mapped[datetime]
+    taken_by: Mapped[str | None]
+    """The run that has taken it, which may ask again; nobody else."""
+
+
+class FindingRow(Base):
+    """What `Reconcile` has found: one row for each matter, however often it is found."""
+
+    __tablename__ = "findings"
+    __table_args__ = (Index("findings_by_run", "run_id", "repaired"),)
+
+    about: Mapped[str] = mapped_column(primary_key=True)
+    """A journey, return, incident, replacement, serial, or an outside party's own key."""
+    matter: Mapped[str] = mapped_column(primary_key=True)
+    what: Mapped[str] = mapped_column(Text)
+    then: Mapped[str] = mapped_column(Text)
+    """What was done about it; where a person is needed, what that person should do."""
+    repaired: Mapped[bool]
+    first_found_at: Mapped[datetime]
+    found_at: Mapped[datetime]
+    run_id: Mapped[str]
+    """The latest run that has found it."""

@@ -83,6 +83,8 @@ class Chronicle(BaseModel):
     refused: list[Refusal] = []
     entries: int = 0
     unwritten: list[Entry] = []
+    latest: list[Entry] = []
+    """The latest entries, written or not: a database that was restored to an earlier state gets them again."""
     letters: list[Letter] = []
     steps: int = 0
 
@@ -111,9 +113,11 @@ class Chronicle(BaseModel):
         self, at: datetime, what: str, by: str | None, message: str | None = None, refused: str | None = None
     ) -> None:
         self.entries += 1
-        self.unwritten.append(
-            Entry(number=self.entries, at=at, what=what, by=by, status=self.status, message=message, refused=refused)
+        entry = Entry(
+            number=self.entries, at=at, what=what, by=by, status=self.status, message=message, refused=refused
         )
+        self.unwritten.append(entry)
+        self.latest = [*self.latest[-LATEST + 1 :], entry]
 
     def attend(self, at: datetime, reason: str, about: str = "") -> None:
         """A person has to look at this journey, over the matter `about`."""
@@ -136,8 +140,9 @@ class Chronicle(BaseModel):
         self.matters, self.needs_attention = {}, None
 
     def promise(self, what: str, due: datetime) -> None:
-        """Something is owed by `due`."""
-        self.promises.append(Promise(what=what, due=due))
+        """Something is owed by `due`. What was promised before stands: a journey that is taken up again promises nothing twice."""
+        if not any(promise.what == what for promise in self.promises):
+            self.promises.append(Promise(what=what, due=due))
 
     def keep(self, what: str, at: datetime, broken: str | None = None) -> None:
         """The open promise `what` is met at `at`, or could not be kept because of `broken`."""

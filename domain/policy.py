@@ -86,6 +86,8 @@ class Policy(BaseModel):
     """The team is alarmed this long before the report falls due."""
     incident_reminder_hours: Annotated[int, Field(ge=1, le=240)] = 24
     """And again at this pace once it is overdue."""
+    reconcile_limit: Annotated[int, Field(ge=0, le=1000)] = 200
+    """How many repairs one run of `Reconcile` makes at most: whatever has gone wrong, it is seen before it grows."""
     return_address: Address = Address(
         name="RXNT", street1="1449 Whitehall Road", city="Annapolis", state="MD", postal_code="21409"
     )

@@ -81,6 +81,27 @@ def once(store: Store, what: str, request: Request, body: dict[str, Any], result
     return JSONResponse(kept, 201 if new else 200)
 
 
+_MOST = 1000
+
+
+def paged(
+    store: Store, what: str, undone: str, named: str, shown: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint with everything of a kind, page by page, oldest first: `{named: […], "next": cursor or null}`. Takes
+    `?after=` the cursor of the page before and `?limit=` up to a thousand. `undone`: the kind that takes it back."""
+
+    async def listed(request: Request) -> Response:
+        after, limit = request.query_params.get("after", "0"), request.query_params.get("limit", "100")
+        if not (after.isdecimal() and limit.isdecimal() and 1 <= int(limit) <= _MOST):
+            raise Refusal(f"after is a cursor and limit a number from 1 to {_MOST}; send them as they were given.")
+        rows = store.page(what, undone, int(after), int(limit) + 1)
+        page = rows[: int(limit)]
+        cursor = str(page[-1]["place"]) if len(rows) > len(page) else None
+        return JSONResponse({named: [shown(row) for row in page], "next": cursor})
+
+    return listed
+
+
 def listing(store: Store, what: str) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint with everything done of a kind, oldest first and as it was first answered; by `?reference=` if given."""
 

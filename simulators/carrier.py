@@ -4,6 +4,8 @@
                                     -> {"shipment_id", "tracking_number", "label_url", "state": "bought"}
     PUT  /v1/shipments/{key}/void   {}   -> {"state": "voided"}, also where there is no such label
     GET  /v1/shipments, /v1/voids   ?reference=   lists, oldest first
+    GET  /v1/labels                 ?after=cursor&limit=   -> {"labels": [{"key", "reference", "tracking_number", "service"?,
+                                    "state": "bought" | "voided"}], "next": cursor or null}, oldest first; no addresses
     GET  /labels/{tracking_number}  the label to print, as a page; "service": "return" makes it a prepaid one
     POST /simulate/events           {"tracking_number", "status", "occurred_at", "detail"?, "sender"?}
 
@@ -30,7 +32,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from simulators import label, shapes, webhooks
-from simulators.answers import Refusal, Text, key_of, listing, once, party, read
+from simulators.answers import Refusal, Text, key_of, listing, once, paged, party, read
 from simulators.faults import Faults
 from simulators.serving import arguments, run
 from simulators.store import Store
@@ -62,6 +64,17 @@ class Event(BaseModel):
 
 class Nothing(BaseModel):
     """`{}`."""
+
+
+def _label(row: dict[str, Any]) -> dict[str, Any]:
+    shown = {
+        "key": row["key"],
+        "reference": row["reference"],
+        "tracking_number": row["result"]["tracking_number"],
+        "state": "voided" if row["undone"] else "bought",
+    }
+    service = row["request"].get("service")
+    return shown if service is None else {**shown, "service": service}
 
 
 def app(
@@ -120,6 +133,7 @@ def app(
             Route("/v1/shipments/{key:path}", ship, methods=["PUT"]),
             Route("/v1/shipments", listing(store, "shipments")),
             Route("/v1/voids", listing(store, "voids")),
+            Route("/v1/labels", paged(store, "shipments", "voids", "labels", _label)),
             Route("/labels/{number}", show_label),
             Route("/simulate/events", event, methods=["POST"]),
         ],

@@ -74,6 +74,29 @@ class Store:
         row = self._run("SELECT reference FROM done WHERE what = ? AND key = ?", what, key).fetchone()
         return None if row is None else row[0]
 
+    def page(self, what: str, undone: str, after: int, limit: int) -> list[dict[str, Any]]:
+        """Up to `limit` of a kind behind the place `after`, oldest first: key, reference, request, result, the place, and whether
+        there is one of the kind `undone` under the same key."""
+        rows = self._run(
+            "SELECT rowid, key, reference, request, result, EXISTS (SELECT 1 FROM done AS other WHERE other.what = ? AND "
+            "other.key = done.key) FROM done WHERE what = ? AND rowid > ? ORDER BY rowid LIMIT ?",
+            undone,
+            what,
+            after,
+            limit,
+        ).fetchall()
+        return [
+            {
+                "place": place,
+                "key": key,
+                "reference": reference,
+                "request": json.loads(request),
+                "result": json.loads(result),
+                "undone": bool(is_undone),
+            }
+            for place, key, reference, request, result, is_undone in rows
+        ]
+
     def all(self, what: str, reference: str | None) -> list[dict[str, Any]]:
         """Every result of a kind, with its key and request; oldest first."""
         rows = self._run(

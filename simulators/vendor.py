@@ -4,6 +4,8 @@
                                   -> {"provisioning_id", "state": "provisioned", "serial_number"?}
     PUT /v1/revocations/{key}     {"reference", "serial_number"?}   -> {"state": "revoked"}
     GET /v1/provisionings, /v1/revocations   ?reference=   lists, oldest first
+    GET /v1/tokens                ?after=cursor&limit=  -> {"tokens": [{"key", "reference", "kind", "serial_number"?, "state":
+                                  "provisioned" | "revoked"}], "next": cursor or null}, oldest first
     POST /simulate/events   {"event": "provisioned" | "activation_email_bounced" | "revoked", "reference", "occurred_at"}
 
 Every PUT is done once per key: 201 the first time, 200 with the same answer after that, 409 for another body. A hard token
@@ -13,7 +15,7 @@ needs its serial number. A refusal is `{"detail": one sentence}`. What was done 
 
 import uuid
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -22,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulators import webhooks
-from simulators.answers import Refusal, Text, listing, once, party, read
+from simulators.answers import Refusal, Text, listing, once, paged, party, read
 from simulators.faults import Faults
 from simulators.serving import arguments, run
 from simulators.store import Store
@@ -44,6 +46,11 @@ class Event(BaseModel):
     event: Literal["provisioned", "activation_email_bounced", "revoked"]
     reference: Text
     occurred_at: Text
+
+
+def _token(row: dict[str, Any]) -> dict[str, Any]:
+    state = "revoked" if row["undone"] else "provisioned"
+    return {"key": row["key"], **row["request"], "state": state}
 
 
 def app(state: Path, hook: Hook | None = None) -> Starlette:
@@ -75,6 +82,7 @@ def app(state: Path, hook: Hook | None = None) -> Starlette:
             Route("/v1/revocations/{key:path}", revoke, methods=["PUT"]),
             Route("/v1/provisionings", listing(store, "provisionings")),
             Route("/v1/revocations", listing(store, "revocations")),
+            Route("/v1/tokens", paged(store, "provisionings", "revocations", "tokens", _token)),
             Route("/simulate/events", event, methods=["POST"]),
         ],
     )

@@ -11,6 +11,7 @@ from starter.commands import (
     keys,
     operating,
     queue,
+    reconcile,
     signing,
     soft_app,
     stock,
@@ -29,6 +30,7 @@ app.add_typer(system.app)
 app.add_typer(journeys.app)
 app.add_typer(queue.app)
 app.add_typer(operating.app)
+app.add_typer(reconcile.app)
 app.add_typer(stock.app)
 app.add_typer(endings.app)
 app.add_typer(signing.app)

@@ -89,6 +89,25 @@ def sample_facts(kind: str) -> dict[str, object]:
         "condition": "intact",
         "calendar": "federal business days, America/New_York",
         "renewed": False,
+        "day": date(2026, 11, 24),
+        "sections": [
+            {
+                "title": "Losses to report",
+                "number": 1,
+                "lines": ["incident-token-hard-1f0c: stolen, due on 2026-11-25"],
+                "more": 0,
+            },
+            {
+                "title": "Waiting to be processed",
+                "number": 12,
+                "lines": [
+                    "token-hard-7f3c2a91: hard token, for 3 days",
+                    "token-soft-90aa17be: soft token, since yesterday",
+                ],
+                "more": 10,
+            },
+            {"title": "Low stock", "number": 1, "lines": ["4 hard tokens left"], "more": 0},
+        ],
         "sync_minutes": 60,
     }
 
@@ -104,6 +123,7 @@ _TOLD_OTHERWISE: dict[str, dict[str, object]] = {
     "return_reminder": {"days_left": 9},
     "return_written_off": {"waiting_since": datetime(2026, 10, 25, 15, 0, tzinfo=UTC)},
     "team_return_written_off": {"waiting_since": datetime(2026, 10, 25, 15, 0, tzinfo=UTC)},
+    "team_digest": {"ui_url": "https://temporal.example/namespaces/default/workflows"},
     "sync_late": {"waiting_since": datetime(2026, 11, 24, 19, 4, tzinfo=UTC)},
 }
 _CASES: dict[tuple[str, str], dict[str, object]] = {
@@ -120,6 +140,7 @@ _CASES: dict[tuple[str, str], dict[str, object]] = {
         "report_by": datetime(2026, 11, 25, 20, 5, tzinfo=UTC),
     },
     ("deactivated-hard", "replaced"): {"reason": "faulty", "replaced": True},
+    ("team_digest-hard", "nothing-waits"): {"sections": []},
     ("team_incident-hard", "due-soon"): {"stage": "due soon"},
     ("team_incident-hard", "overdue"): {"stage": "overdue"},
     ("has_it_arrived-hard", "with-no-link"): {"link": None},

@@ -22,7 +22,9 @@ from settings import Settings
 
 PROCESS_QUEUE = "process-queue"
 ANCHOR_AUDIT = "anchor-audit"
-KNOWN = (PROCESS_QUEUE, ANCHOR_AUDIT)
+RECONCILE = "reconcile"
+DAILY_DIGEST = "daily-digest"
+KNOWN = (PROCESS_QUEUE, RECONCILE, DAILY_DIGEST, ANCHOR_AUDIT)
 """The ids of all schedules of this system; one that is not wanted any more is removed, others are left alone."""
 
 _CATCH_UP = timedelta(minutes=10)
@@ -35,34 +37,24 @@ class NotArranged(Exception):
 
 def wanted(settings: Settings, task_queue: str = TASK_QUEUE) -> dict[str, Schedule]:
     """The schedules that the settings ask for, by id."""
-    schedules = {}
-    if settings.process_queue_every:
-        schedules[PROCESS_QUEUE] = Schedule(
+    asked = (
+        (PROCESS_QUEUE, settings.process_queue_every, "ProcessQueue", {"operator": "schedule"}, "Processing the queue"),
+        (RECONCILE, settings.reconcile_every, "Reconcile", {}, "Comparing what there is everywhere"),
+        (DAILY_DIGEST, settings.daily_digest_every, "DailyDigest", {}, "What waits for the team"),
+        (ANCHOR_AUDIT, settings.audit_anchor_every, "AnchorAudit", {}, "Anchoring the audit trail"),
+    )
+    return {
+        schedule_id: Schedule(
             action=ScheduleActionStartWorkflow(
-                "ProcessQueue",
-                {"operator": "schedule"},
-                id=PROCESS_QUEUE,
-                task_queue=task_queue,
-                static_summary="Processing the queue",
+                name, body, id=schedule_id, task_queue=task_queue, static_summary=summary
             ),
-            spec=_spec(settings.process_queue_every, settings.policy.carrier_time_zone),
+            spec=_spec(pace, settings.policy.carrier_time_zone),
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_CATCH_UP),
-            state=ScheduleState(note="TOKENS_PROCESS_QUEUE_EVERY"),
+            state=ScheduleState(note=f"TOKENS_{schedule_id.replace('-', '_').upper()}_EVERY"),
         )
-    if settings.audit_anchor_every:
-        schedules[ANCHOR_AUDIT] = Schedule(
-            action=ScheduleActionStartWorkflow(
-                "AnchorAudit",
-                {},
-                id=ANCHOR_AUDIT,
-                task_queue=task_queue,
-                static_summary="Anchoring the audit trail",
-            ),
-            spec=_spec(settings.audit_anchor_every, settings.policy.carrier_time_zone),
-            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(days=1)),
-            state=ScheduleState(note="TOKENS_AUDIT_ANCHOR_EVERY"),
-        )
-    return schedules
+        for schedule_id, pace, name, body, summary in asked
+        if pace
+    }
 
 
 def _spec(pace: str, zone: str) -> ScheduleSpec:

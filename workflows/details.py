@@ -1,6 +1,7 @@
 """What the Temporal UI shows of a journey, in markdown: what it is, where it stands, what is promised, what to do next."""
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from domain.peers import incident_id, return_id
 from domain.reasons import LOSS
 from domain.returning import Return, ReturnStatus
 from domain.status import Kind, Status, offered
-from workflows.messages import DESCRIPTIONS, INCIDENT_BODIES, example, return_example
+from workflows.messages import DESCRIPTIONS, INCIDENT_BODIES, RETURN_BODIES, example, return_example
 
 _WAITING_FOR = {
     Status.REQUESTED: "In the processing queue. Waiting for the team to process it.",
@@ -48,8 +49,17 @@ def details(journey: Journey) -> str:
         "Awaited from the carrier": return_id(journey.journey_id) if journey.comes_back and journey.sent_back else None,
         "Security incident": incident_id(journey.journey_id) if journey.reason in LOSS else None,
     }
-    names = offered(journey.kind, journey.status)
-    return _page(journey, parts, facts, {name: example(name, journey) for name in names})
+    return _page(journey, parts, facts, {name: example(name, journey) for name in may_be_sent(journey)})
+
+
+def may_be_sent(journey: Journey) -> list[str]:
+    """The messages that people may send now."""
+    return [*offered(journey.kind, journey.status), *(["acknowledge"] if journey.needs_attention else [])]
+
+
+def offered_of(state: Return | Incident, bodies: Collection[str]) -> list[str]:
+    """The same of a return or an incident."""
+    return [] if state.ended else [name for name in bodies if name != "acknowledge" or state.needs_attention]
 
 
 def return_details(state: Return) -> str:
@@ -67,7 +77,7 @@ def return_details(state: Return) -> str:
         "Received by": state.received_by,
         "Condition": state.condition,
     }
-    names = [] if state.ended else ["received"]
+    names = offered_of(state, RETURN_BODIES)
     return _page(state, parts, facts, {name: return_example(name, state) for name in names})
 
 
@@ -84,7 +94,7 @@ def incident_details(state: Incident) -> str:
         "Serial number": state.serial_number,
         "Report due": f"{state.due_day} ({state.calendar})" if state.due_day else None,
     }
-    names = [] if state.ended else ["close"]
+    names = offered_of(state, INCIDENT_BODIES)
     return _page(state, parts, facts, {name: dict(INCIDENT_BODIES[name].example) for name in names})
 
 

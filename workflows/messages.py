@@ -26,6 +26,7 @@ from domain.incident import IncidentStatus
 from domain.journey import Journey
 from domain.queue import Reached
 from domain.reasons import DeactivationReason
+from domain.reconciling import Finding
 from domain.returning import Return, ReturnStatus
 from domain.status import Kind, Status
 
@@ -110,6 +111,9 @@ class TokenRequest(Continued):
     replaces: Reference | None = None
     requested_by: Text | None = None
     carried: Journey | None = None
+    """Only continue-as-new sets this: the journey as it stood."""
+    resume: Text | None = None
+    """Only `Reconcile` sets this: the ticket with which a journey that is gone goes on."""
 
     example: ClassVar[dict[str, Any]] = {"prescriber_id": "P-1001", "kind": "hard"}
 
@@ -193,6 +197,13 @@ class Resend(Body):
     example: ClassVar[dict[str, Any]] = {"by": "your name"}
 
 
+class Acknowledge(Body):
+    by: Text
+    note: Note | None = None
+
+    example: ClassVar[dict[str, Any]] = {"by": "your name", "note": "telephoned the prescriber"}
+
+
 class Deactivate(Body):
     reason: DeactivationReason | None = None
     confirmed: bool = False
@@ -241,6 +252,8 @@ class ReturnRequest(Body):
     received_by: Text | None = None
     """Given where the device has come already, unannounced: the return is closed at once."""
     condition: Note | None = None
+    resume: Text | None = None
+    """Only `Reconcile` sets this."""
 
     example: ClassVar[dict[str, Any]] = {"journey_id": "token-hard-…", "serial_number": "HT-…"}
 
@@ -260,6 +273,8 @@ class IncidentReport(Body):
     reason: Literal[DeactivationReason.LOST, DeactivationReason.STOLEN] = DeactivationReason.LOST
     reported_at: AwareDatetime | None = None
     """When the loss was reported, which starts the clock. Left out, or later than now: now."""
+    resume: Text | None = None
+    """Only `Reconcile` sets this."""
 
     example: ClassVar[dict[str, Any]] = {"journey_id": "token-hard-…", "reason": "lost"}
 
@@ -335,6 +350,41 @@ class QueueOrder(Continued):
     example: ClassVar[dict[str, Any]] = {"operator": "your name", "kind": "hard", "limit": 20}
 
 
+MOST_REPAIRS = 1000
+
+
+class ReconcileOrder(Body):
+    """Starts `Reconcile`."""
+
+    limit: Annotated[int, Field(ge=0, le=MOST_REPAIRS)] | None = None
+    """How many repairs this run may make; left out: the policy's figure. 0: it only looks."""
+
+    example: ClassVar[dict[str, Any]] = {"limit": 200}
+
+
+class ReconcileReport(BaseModel):
+    """The result of `Reconcile`. Long lists are cut to the latest; the database has all."""
+
+    limit: int = 0
+    checked: dict[str, int] = {}
+    """How many of what were looked at."""
+    repaired: int = 0
+    for_a_person: int = 0
+    left: int = 0
+    """Left for the next run: the limit was reached."""
+    repairs: list[Finding] = []
+    findings: list[Finding] = []
+    """What needs a person, and what that person should do."""
+    not_checked: list[str] = []
+    """What could not be looked at, and why."""
+
+
+class DigestOrder(Body):
+    """Starts `DailyDigest`: an email to the team with all that waits. One a day, however often it is started."""
+
+    example: ClassVar[dict[str, Any]] = {}
+
+
 class ImportRequest(Body):
     """Starts `ImportTokens`. Left out, the format is recognised; without `partial`, one bad row refuses the file."""
 
@@ -346,10 +396,14 @@ class ImportRequest(Body):
     example: ClassVar[dict[str, Any]] = {"file": "H-2026-02.csv", "imported_by": "your name"}
 
 
-RETURN_BODIES: dict[str, type[Body]] = {"received": Received, "carrier_event": CarrierEvent}
+RETURN_BODIES: dict[str, type[Body]] = {
+    "received": Received,
+    "carrier_event": CarrierEvent,
+    "acknowledge": Acknowledge,
+}
 """The messages of `ReturnByMail` and what each takes."""
 
-INCIDENT_BODIES: dict[str, type[Body]] = {"close": Close}
+INCIDENT_BODIES: dict[str, type[Body]] = {"close": Close, "acknowledge": Acknowledge}
 """The messages of `SecurityIncident` and what each takes."""
 
 BODIES: dict[str, type[Body]] = {
@@ -363,6 +417,7 @@ BODIES: dict[str, type[Body]] = {
     "deactivate": Deactivate,
     "vendor_event": VendorEvent,
     "directory_event": DirectoryEvent,
+    "acknowledge": Acknowledge,
 }
 """The messages of `TokenJourney` and what each takes."""
 
@@ -379,6 +434,8 @@ DESCRIPTIONS: dict[str, str] = {
     "directory_event": "Surescripts has news of the token: the directory is asked at once",
     "received": "The mail room has the token: serial number and condition close the return",
     "close": "The loss has been reported: who says so closes the incident",
+    "acknowledge": "A person has seen to what needs attention, and nothing else takes it back",
+    "record_again": "Write everything into the database again; `Reconcile` sends it after a backup was restored",
 }
 
 
@@ -571,7 +628,9 @@ def _problem(body: type[Body], problem: Any) -> str:
         case "missing":
             return f"{named} is missing"
         case "extra_forbidden":
-            known = ", ".join(key for key in body.model_fields if key not in ("carried", "replaced_by", "if_match"))
+            known = ", ".join(
+                key for key in body.model_fields if key not in ("carried", "resume", "replaced_by", "if_match")
+            )
             return f"{named} is not known (known are {known})"
         case "enum" | "literal_error":
             return f"{named} must be {problem['ctx']['expected']}"

@@ -18,9 +18,10 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from activities.errors import NEEDS_PERSON
 from activities.mail import Mail, Mailing, MailReport
 from activities.records import Records, TurnedAway
+from activities.resumptions import Claim, Resumed
 from domain.chronicle import Chronicle, Letter
 from workflows import calls
-from workflows.messages import Body, Outcome, Refused
+from workflows.messages import DESCRIPTIONS, Acknowledge, Body, Outcome, Refused
 from workflows.runs import outlive
 from workflows.unknown import LONGEST_ID, AnyMessage
 
@@ -31,6 +32,7 @@ _SOONEST = timedelta(minutes=1)
 _LATEST = timedelta(hours=4)
 
 S = TypeVar("S", bound=Chronicle)
+R = TypeVar("R", bound=Resumed)
 
 
 class RecordedWorkflow(AnyMessage, Generic[S]):
@@ -43,6 +45,9 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
         self.since_0_2 = workflow.patched("0.2")
         """False: a run that began under release 0.1, which goes on as it did then (docs/decisions/0006-patches.md)."""
         self.admitted = False
+        self.to_write_again = False
+        self.resumed_at: datetime | None = None
+        """When `Reconcile` has let it go on after its workflow was gone."""
         self.problem: Refused | None = None
         """Why the start is refused; whatever is sent to such a journey is answered with it."""
         self.first_run_id = info.first_execution_run_id
@@ -71,8 +76,9 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
         """The journey's stages."""
         raise NotImplementedError
 
-    async def write(self, state: S) -> None:
-        """Writes `state` and its `unwritten` entries into the database."""
+    async def write(self, state: S, *, again: bool) -> None:
+        """Writes `state` and its `unwritten` entries into the database. `again`: also what it had written before, since the
+        database may have been restored to an earlier state."""
         raise NotImplementedError
 
     def attributes(self) -> list[tuple[Any, Any]]:
@@ -135,6 +141,50 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
             del self.state.unwritten[: len(entries)]
         return Refused(problem.message)
 
+    def refuse_unneeded(self, name: str) -> None:
+        """Raises Refused for an acknowledgement of nothing."""
+        if name == "acknowledge" and not self.state.needs_attention:
+            raise Refused("There is nothing to acknowledge: nothing here needs attention.")
+
+    async def on_acknowledge(self, seen: Acknowledge) -> None:
+        """What needs attention is taken back; what is still so after it will say so again."""
+        note = f": {seen.note}" if seen.note else ""
+        reason = self.state.needs_attention
+        self.state.forget_matters()
+        self.state.note(self.now(), f"acknowledged ({reason}){note}", by=seen.by, message="acknowledge")
+
+    @workflow.signal(name="acknowledge", description=DESCRIPTIONS["acknowledge"])
+    async def acknowledge_signal(self, *bodies: Any) -> None:
+        await self.take("acknowledge", bodies)
+
+    @workflow.update(name="acknowledge", description=DESCRIPTIONS["acknowledge"])
+    async def acknowledge(self, *bodies: Any) -> Any:
+        return await self.answer("acknowledge", bodies)
+
+    @acknowledge.validator
+    def _may_acknowledge(self, *bodies: Any) -> None:
+        self.check("acknowledge", bodies)
+
+    @workflow.signal(name="record_again", description=DESCRIPTIONS["record_again"])
+    async def record_again(self, *_bodies: Any) -> None:
+        self.to_write_again = True
+
+    async def resume(self, method: Callable[[Any, Claim], R], ticket: str, summary: str) -> R:
+        """Goes on with what the records know, for a ticket of `Reconcile`'s. Raises Refused."""
+        info = workflow.info()
+        claim = Claim(name=info.workflow_type, workflow_id=info.workflow_id, run_id=self.first_run_id, ticket=ticket)
+        try:
+            resumed = await calls.local(method, claim, summary=summary)
+        except ApplicationError as failure:
+            raise await self.turned_away(Refused(failure.message), by=None) from None
+        self.first_run_id = resumed.first_run_id
+        self.resumed_at = self.now()
+        return resumed
+
+    def passed(self, at: datetime) -> bool:
+        """That moment had passed when the workflow was taken up again: what was due then is not made up for."""
+        return self.resumed_at is not None and at <= self.resumed_at
+
     # The tasks
 
     async def carry(self) -> None:
@@ -155,13 +205,21 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
         """Writes what has happened, as it happens: database row, audit trail, search attributes, details."""
         await workflow.wait_condition(lambda: self.admitted)
         while True:
-            await workflow.wait_condition(lambda: bool(self.state.unwritten) or self.looks_otherwise())
+            await workflow.wait_condition(
+                lambda: bool(self.state.unwritten) or self.to_write_again or self.looks_otherwise()
+            )
             face = self.face()
             self.publish()
-            writing = self.state.model_copy(update={"timeline": [], "refused": [], "letters": []}, deep=True)
-            await self.write(writing)
+            without = {"timeline": [], "refused": [], "letters": [], "latest": []}
+            writing = self.state.model_copy(update=without, deep=True)
+            written, again = len(writing.unwritten), self.to_write_again
+            if again:
+                # The database knows which of them it has, and takes the others in their order.
+                writing.unwritten = list(self.state.latest)
+            await self.write(writing, again=again)
             self.recorded_face = face
-            del self.state.unwritten[: len(writing.unwritten)]
+            del self.state.unwritten[:written]
+            self.to_write_again = self.to_write_again and not again
 
     def face(self) -> Any:
         """What lists and reports show of it."""

@@ -13,12 +13,13 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from activities.carrier import Carrier, ReturnLabelOrder
+from activities.resumptions import Resumptions
 from activities.returns import ReturnAdmission, Returns, ReturnWriting
 from domain.returning import Return, ReturnStatus
 from domain.status import Kind
 from workflows import calls
 from workflows import search_attributes as attributes
-from workflows.details import return_details
+from workflows.details import offered_of, return_details
 from workflows.messages import (
     DESCRIPTIONS,
     RETURN_BODIES,
@@ -70,7 +71,7 @@ class ReturnByMail(RecordedWorkflow[Return]):
         return self.outcome()
 
     async def live(self) -> None:
-        await self.admit()
+        await (self.take_up(self.request.resume) if self.request.resume else self.admit())
         # Beside the clock: a carrier that is down for weeks keeps nobody from receiving the token, or writing it off.
         label = asyncio.create_task(self.send_label())
         await self.await_token()
@@ -89,7 +90,10 @@ class ReturnByMail(RecordedWorkflow[Return]):
     async def await_token(self) -> None:
         """Returns when the token is here, or written off."""
         state, policy = self.state, self.state.policy
+        assert state.started_at
         for day in policy.return_reminder_days:
+            if self.passed(state.started_at + timedelta(days=day)):
+                continue
             if await self.came_by(day, f"returned by day {day}?"):
                 return
             self.remind(day)
@@ -125,6 +129,14 @@ class ReturnByMail(RecordedWorkflow[Return]):
             self.receive(self.request.received_by, self.request.condition)
         self.admitted = True
 
+    async def take_up(self, ticket: str) -> None:
+        """The workflow was gone, and `Reconcile` lets it go on: the token still has to come back."""
+        resumed = await self.resume(Resumptions.of_return, ticket, "What do the records know?")
+        self.state = resumed.state
+        self.state.note(self.now(), f"taken up again: {resumed.why}", by="Reconcile")
+        self.state.promise(promises.RETURNED, self.state.return_by)
+        self.admitted = True
+
     async def send_label(self) -> None:
         """A prepaid label, by email."""
         state = self.state
@@ -138,7 +150,8 @@ class ReturnByMail(RecordedWorkflow[Return]):
         label = await self.insist(Carrier.return_label, order, summary="Buy the prepaid label")
         state.tracking_number, state.label_url = label.tracking_number, label.label_url
         self.settle("the label is there", "Buy the prepaid label")
-        state.note(self.now(), f"prepaid label {label.tracking_number} sent")
+        if self.resumed_at is None:
+            state.note(self.now(), f"prepaid label {label.tracking_number} sent")
         state.post("return_label", self.now(), step="label", facts=self.label_facts())
         self.remind_after_all()
 
@@ -183,11 +196,12 @@ class ReturnByMail(RecordedWorkflow[Return]):
         return RETURN_BODIES
 
     def welcome(self) -> list[str]:
-        return [] if self.state.ended else list(RETURN_BODIES)
+        return offered_of(self.state, RETURN_BODIES)
 
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
         message = read(RETURN_BODIES[name], bodies, name, as_0_1=not self.since_0_2)
+        self.refuse_unneeded(name)
         if self.state.ended:
             raise Refused(
                 f"The return is closed: token {self.state.serial_number} is {self.state.status.lower()}; nothing is left to do."
@@ -270,8 +284,8 @@ class ReturnByMail(RecordedWorkflow[Return]):
 
     # What it says for itself
 
-    async def write(self, state: Return) -> None:
-        writing = ReturnWriting(run_id=self.first_run_id, state=state)
+    async def write(self, state: Return, *, again: bool) -> None:
+        writing = ReturnWriting(run_id=self.first_run_id, state=state, again=again)
         await calls.local(Returns.write, writing, summary=last_step(state))
 
     def attributes(self) -> list[tuple[Any, Any]]:

@@ -8,11 +8,12 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from activities.incidents import Incidents, IncidentWriting, Loss
+from activities.resumptions import Resumptions
 from domain.incident import Incident, IncidentStatus
 from domain.status import Kind
 from workflows import calls
 from workflows import search_attributes as attributes
-from workflows.details import incident_details
+from workflows.details import incident_details, offered_of
 from workflows.messages import (
     DESCRIPTIONS,
     INCIDENT_BODIES,
@@ -58,7 +59,7 @@ class SecurityIncident(RecordedWorkflow[Incident]):
         return self.outcome()
 
     async def live(self) -> None:
-        await self.open()
+        await (self.take_up(self.report.resume) if self.report.resume else self.open())
         state, policy = self.state, self.state.policy
         assert state.due_at
         warning = state.due_at - timedelta(hours=policy.incident_warning_hours)
@@ -98,6 +99,15 @@ class SecurityIncident(RecordedWorkflow[Incident]):
         self.tell("opened")
         self.admitted = True
 
+    async def take_up(self, ticket: str) -> None:
+        """The workflow was gone, and `Reconcile` lets it go on: the loss still has to be reported."""
+        resumed = await self.resume(Resumptions.incident, ticket, "What do the records know?")
+        self.state = resumed.state
+        assert self.state.due_at
+        self.state.note(self.now(), f"taken up again: {resumed.why}", by="Reconcile")
+        self.state.promise(promises.REPORTED, self.state.due_at)
+        self.admitted = True
+
     def tell(self, stage: str) -> None:
         """The team, by email."""
         state = self.state
@@ -121,11 +131,12 @@ class SecurityIncident(RecordedWorkflow[Incident]):
         return INCIDENT_BODIES
 
     def welcome(self) -> list[str]:
-        return [] if self.state.ended else list(INCIDENT_BODIES)
+        return offered_of(self.state, INCIDENT_BODIES)
 
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
         message = read(INCIDENT_BODIES[name], bodies, name, as_0_1=not self.since_0_2)
+        self.refuse_unneeded(name)
         if self.state.ended:
             raise Refused(f"The incident is closed already, by {self.state.closed_by}; nothing is left to do.")
         return message
@@ -159,8 +170,8 @@ class SecurityIncident(RecordedWorkflow[Incident]):
 
     # What it says for itself
 
-    async def write(self, state: Incident) -> None:
-        writing = IncidentWriting(run_id=self.first_run_id, state=state)
+    async def write(self, state: Incident, *, again: bool) -> None:
+        writing = IncidentWriting(run_id=self.first_run_id, state=state, again=again)
         await calls.local(Incidents.write, writing, summary=last_step(state))
 
     def attributes(self) -> list[tuple[Any, Any]]:

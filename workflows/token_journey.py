@@ -15,11 +15,13 @@ from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 from activities.mail import MailReport
 from activities.records import Admission, Records, Writing
+from activities.resumptions import Resumptions
 from domain.journey import Journey
-from domain.status import Kind, Status, offered, refusal
+from domain.resumption import How
+from domain.status import Kind, Status, refusal
 from workflows import calls
 from workflows import search_attributes as attributes
-from workflows.details import details
+from workflows.details import details, may_be_sent
 from workflows.messages import Next, Outcome, Refused, Snapshot, TokenRequest, example
 from workflows.recorded import last_step
 from workflows.runs import begin
@@ -32,6 +34,17 @@ from workflows.stages.retire import retire
 from workflows.stages.serve import serve
 from workflows.stages.sync import sync
 from workflows.token_messages import TokenMessages
+
+_STAGES = (queue, fulfil, deliver, activate, sync)
+_BEGINS_WITH = {
+    Status.REQUESTED: 0,
+    Status.PROCESSED: 1,
+    Status.SHIPPED: 2,
+    Status.DELIVERED: 3,
+    Status.SYNCING: 4,
+    **dict.fromkeys((Status.ACTIVE, Status.DEACTIVATED, Status.CANCELLED), len(_STAGES)),
+}
+"""The stage with which a journey goes on that is taken up at a status; a new one begins at the first."""
 
 
 @workflow.defn(name="TokenJourney")
@@ -64,13 +77,13 @@ class TokenJourney(TokenMessages):
             raise await self.turned_away(self.problem, by=None)
         await self.carry()
         if not self.state.ended:
-            workflow.continue_as_new(self.request.model_copy(update={"carried": self.state}))
+            workflow.continue_as_new(self.request.model_copy(update={"carried": self.state, "resume": None}))
         return Outcome(journey_id=self.state.journey_id, status=self.state.status, detail=self.state.why_ended)
 
     async def live(self) -> None:
         """The journey as the article tells it. Returns when it has ended, or is to continue as new."""
         if not self.admitted:
-            await self.admit()
+            await (self.take_up(self.request.resume) if self.request.resume else self.admit())
         stages = asyncio.create_task(self.stages())
         await workflow.wait_condition(lambda: stages.done() or self.state.ended)
         if not stages.done():
@@ -92,12 +105,26 @@ class TokenJourney(TokenMessages):
 
     async def stages(self) -> None:
         """Each stage waits for what ends it. A cancellation or deactivation stops them from outside."""
-        if self.state.status is not Status.ACTIVE:
-            for stage in (queue, fulfil, deliver, activate, sync):
-                await stage(self)
-                if self.state.ended:
-                    return  # lost in transit, or never activated
+        for stage in _STAGES[_BEGINS_WITH[self.state.status] :]:
+            await stage(self)
+            if self.state.ended:
+                return  # lost in transit, or never activated
         await serve(self)
+
+    async def take_up(self, ticket: str) -> None:
+        """The workflow was gone, and `Reconcile` lets the journey go on from what its records know."""
+        resumed = await self.resume(Resumptions.journey, ticket, "What do the records know?")
+        self.state, state, now = resumed.state, resumed.state, self.now()
+        state.note(now, f"taken up again ({resumed.how}): {resumed.why}", by="Reconcile")
+        match resumed.how:
+            case How.CANCEL:
+                self.end_request(resumed.why, by="Reconcile")
+            case How.END:
+                ended = Status.DEACTIVATED if state.status is Status.ACTIVE else Status.CANCELLED
+                state.enter(ended, now, f"ended before: {resumed.why}", by="Reconcile")
+            case _:
+                pass
+        self.admitted = True
 
     async def admit(self) -> None:
         """Requested: checked and recorded; team and prescriber are told."""
@@ -106,7 +133,7 @@ class TokenJourney(TokenMessages):
             journey_id=state.journey_id,
             run_id=self.first_run_id,
             at=now,
-            **request.model_dump(exclude={"carried"}, exclude_none=True),
+            **request.model_dump(exclude={"carried", "resume"}, exclude_none=True),
         )
         try:
             admitted = await calls.local(Records.admit, admission, summary="Check and record the request")
@@ -123,8 +150,8 @@ class TokenJourney(TokenMessages):
 
     # What it says for itself, and what its stages are given beside what every journey has
 
-    async def write(self, state: Journey) -> None:
-        writing = Writing(run_id=self.first_run_id, journey=state)
+    async def write(self, state: Journey, *, again: bool) -> None:
+        writing = Writing(run_id=self.first_run_id, journey=state, again=again)
         await calls.local(Records.write, writing, summary=last_step(state))
 
     def sent(self, report: MailReport) -> None:
@@ -176,5 +203,5 @@ class TokenJourney(TokenMessages):
         state = self.state
         return Snapshot(
             **state.model_dump(include=set(Snapshot.model_fields) - {"next"}),
-            next=[Next(message=name, example=example(name, state)) for name in offered(state.kind, state.status)],
+            next=[Next(message=name, example=example(name, state)) for name in may_be_sent(state)],
         )

@@ -20,8 +20,9 @@ from activities.stock import NONE_LEFT, Allocation, Stock, Taken
 from domain.journey import Journey
 from domain.peers import successor_id
 from domain.reasons import HARD_REASONS, LOSS, DeactivationReason
-from domain.status import Kind, Status, offered, refusal
+from domain.status import Kind, Status, refusal
 from workflows import calls
+from workflows.details import may_be_sent
 from workflows.messages import (
     BODIES,
     CHANGED,
@@ -60,8 +61,9 @@ class TokenMessages(RecordedWorkflow[Journey]):
     def check(self, name: str, bodies: tuple[Any, ...]) -> Body:
         self.refuse_if_turned_away()
         message = read(BODIES[name], bodies, name, as_0_1=not self.since_0_2)
+        self.refuse_unneeded(name)
         sentence = (
-            refusal(name, self.state.kind, self.state.status)
+            (None if name == "acknowledge" else refusal(name, self.state.kind, self.state.status))
             or _unfit(message, self.state)
             or self._contradictory(message)
         )
@@ -78,7 +80,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
         return BODIES
 
     def welcome(self) -> list[str]:
-        return offered(self.state.kind, self.state.status)
+        return may_be_sent(self.state)
 
     def _contradictory(self, message: Body) -> str | None:
         """A loss of what is in hand would open an incident and ask for the token back, both at once."""

@@ -17,7 +17,8 @@ EVERY = "TOKENS_PROCESS_QUEUE_EVERY"
 
 
 def every(settings: Settings, pace: Any) -> Settings:
-    return settings.model_copy(update={"process_queue_every": pace})
+    never = {"reconcile_every": None, "daily_digest_every": None}
+    return settings.model_copy(update={**never, "process_queue_every": pace})
 
 
 @pytest.fixture
@@ -36,8 +37,13 @@ async def described(client: Client) -> ScheduleDescription | None:
 
 async def test_made_changed_and_removed_as_the_settings_say(client: Client, settings: Settings) -> None:
     assert settings.process_queue_every is None
+    assert set(schedules.wanted(settings)) == {schedules.RECONCILE, schedules.DAILY_DIGEST}
     await schedules.arrange(client, settings)
     assert await described(client) is None
+    for schedule_id in (schedules.RECONCILE, schedules.DAILY_DIGEST):
+        found = await client.get_schedule_handle(schedule_id).describe()
+        zone = found.schedule.spec.time_zone_name
+        assert (zone, found.schedule.spec.intervals) == ("America/New_York", [])
 
     for _ in range(2):
         await schedules.arrange(client, every(settings, "15"))

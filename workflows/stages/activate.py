@@ -19,7 +19,7 @@ async def activate(journey: "TokenJourney") -> None:
         return  # enrolled before the carrier said that it was delivered
     since = state.delivered_at if state.kind is Kind.HARD else state.link_sent_at
     assert since
-    if journey.since_0_2 and state.kind is Kind.HARD:
+    if journey.since_0_2 and state.kind is Kind.HARD and not journey.passed(since):
         # A delivery that the carrier tells of late: reminders and validity count from when we, too, knew.
         since = max(since, journey.now())
     if state.kind is Kind.HARD:
@@ -33,6 +33,8 @@ async def activate(journey: "TokenJourney") -> None:
             older_links="extend",
         )
     for day in state.policy.reminder_days:
+        if journey.passed(journey.days_after(since, day)):
+            continue
         if await journey.until(
             lambda: state.status is not waiting, at=journey.days_after(since, day), summary=f"enrolled by day {day}?"
         ):

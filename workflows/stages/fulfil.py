@@ -21,7 +21,7 @@ async def fulfil(journey: "TokenJourney") -> None:
     await journey.insist(Vendor.provision, order, summary="Register the token with the vendor")
     if state.kind is Kind.SOFT:
         # The link's validity and the reminders are counted from here; the letter may go out a little later.
-        state.link_sent_at = journey.now()
+        state.link_sent_at = state.link_sent_at or journey.now()
         state.post(
             "vendor_download_soft",
             state.link_sent_at,
@@ -30,7 +30,7 @@ async def fulfil(journey: "TokenJourney") -> None:
             link_valid_until=journey.days_after(state.link_sent_at, state.policy.link_validity_days),
         )
         return
-    state.link_sent_at = journey.now()
+    state.link_sent_at = state.link_sent_at or journey.now()
     state.post("vendor_activation_hard", state.link_sent_at, step="activation", link=True)
     await _ship(journey)
 
