@@ -52,11 +52,10 @@ async def test_how_the_work_goes(page: Page, stage: Stage, tmp_path: Path) -> No
             await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             for name, width in (("", 1000), ("-phone", 375)):
                 await page.set_viewport_size({"width": width, "height": 800})
-                await page.wait_for_function(
-                    "[...document.querySelectorAll('img.chart')].every(image => image.complete && image.naturalWidth > 0)"
-                )
-                shown = await page.locator("img.chart").first.evaluate("image => image.currentSrc")
-                assert f"theme={scheme}" in shown
+                for image in await page.locator("img.chart").all():
+                    await expect(image).to_have_js_property("complete", True)
+                    await image.evaluate("image => image.decode()")  # throws where it is none
+                    assert f"theme={scheme}" in await image.evaluate("image => image.currentSrc")
                 found = await Axe().run(page)
                 assert not found.response["violations"], f"{scheme}{name}: {found.generate_report()}"
                 assert not await page.evaluate("document.documentElement.scrollWidth > innerWidth"), f"too wide{name}"
