@@ -16,7 +16,7 @@ from starter.reports import last_days
 from starter.views import EXAMPLE_PRESCRIBER, EXAMPLE_SERIAL, VIEWS, link
 
 app = typer.Typer()
-_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A day, such as 2026-11-24.")]
+_DAY = ["%Y-%m-%d"]
 
 
 @app.command()
@@ -45,8 +45,10 @@ async def views(
 @app.command()
 @command
 async def report(
-    first: Annotated[_Day, typer.Option("--from", help="The first day; left out: 29 days before the last.")] = None,
-    last: Annotated[_Day, typer.Option("--to", help="The last day; left out: today.")] = None,
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=_DAY, help="The first day; left out: 29 days before the last.")
+    ] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=_DAY, help="The last day; left out: today.")] = None,
     json: Json = False,
 ) -> None:
     """How the work goes: requests per day, times, promises, stock, what is open. Days are the carrier's."""

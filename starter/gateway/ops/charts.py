@@ -65,7 +65,7 @@ def _figure(height: float, theme: Theme) -> tuple[Figure, Any]:
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(theme.line)
-    axes.tick_params(colors=theme.quiet, labelcolor=theme.ink, length=0, labelsize=11)
+    axes.tick_params(colors=theme.quiet, labelcolor=theme.ink, length=0, labelsize=11, pad=6)
     axes.set_axisbelow(True)
     return figure, axes
 
@@ -73,12 +73,13 @@ def _figure(height: float, theme: Theme) -> tuple[Figure, Any]:
 def _legend(axes: Any, theme: Theme, columns: int) -> None:
     axes.legend(
         loc="lower left",
-        bbox_to_anchor=(0, 1.0),
+        bbox_to_anchor=(-0.02, 1.0),
         ncols=columns,
         frameon=False,
         labelcolor=theme.ink,
         fontsize=11,
         handlelength=1.2,
+        columnspacing=1.2,
         borderaxespad=0.3,
     )
 
