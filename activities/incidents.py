@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from activities.errors import refused
+from activities.metrics import PROMISES, judged
 from database import audit
 from database.engine import Sessions
 from database.tables import IncidentRow, JourneyRow, Practice, Prescriber
@@ -111,5 +112,8 @@ class Incidents:
         state = writing.state
         with self._sessions.begin() as session:
             row = session.get_one(IncidentRow, state.incident_id)
+            ends = row.closed_at is None and state.closed_at is not None
             row.status, row.closed_at, row.closed_by = state.status, state.closed_at, state.closed_by
             audit.append(session, state.journey_id, writing.run_id, state.unwritten)
+        for what, kept in judged([], state.promises) if ends else ():
+            PROMISES.labels(what, "yes" if kept else "no").inc()

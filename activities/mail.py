@@ -20,6 +20,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.letters import LETTERS, LetterError, compose
+from activities.metrics import EMAILS
 from database.engine import Sessions
 from database.sealing import Seal
 from database.tables import ActivationLink, EmailRow, JourneyRow, Practice, Prescriber, TokenRow
@@ -89,7 +90,9 @@ class Mail:
                     self._deliver(row)
                 except (OSError, smtplib.SMTPException) as fault:
                     failure = failure or type(fault).__name__
+                    EMAILS.labels(letter.letter, "not taken").inc()
                     continue
+                EMAILS.labels(letter.letter, row.state).inc()
             (report.sent if row.state == "sent" else report.refused).append(letter.step)
         if failure:
             raise ApplicationError(f"the mail server did not take every letter ({failure})", type="MailNotTaken")

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from temporalio import activity
 
 from activities.errors import refused
+from activities.metrics import PROMISES, judged
 from database import audit
 from database.engine import Sessions
 from database.tables import JourneyRow, ReturnRow, TokenRow
@@ -127,7 +128,8 @@ class Returns:
             row = session.get_one(ReturnRow, writing.run_id)
             for column in _COPIED:
                 setattr(row, column, getattr(state, column))
-            if row.open and state.ended:
+            ends = row.open and state.ended
+            if ends:
                 row.open = False
                 token = {
                     ReturnStatus.RECEIVED: TokenState.DESTROYED if state.destroyed else TokenState.RETURNED,
@@ -137,6 +139,8 @@ class Returns:
                     update(TokenRow).where(TokenRow.serial_number == state.serial_number).values(state=token)
                 )
             audit.append(session, state.journey_id, writing.run_id, state.unwritten)
+        for what, kept in judged([], state.promises) if ends else ():
+            PROMISES.labels(what, "yes" if kept else "no").inc()
 
 
 _COPIED = (
