@@ -143,11 +143,15 @@ def worker_for(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=WORKFLOWS,
         activities=dependencies.activities(client),
         activity_executor=threads,
         max_heartbeat_throttle_interval=_HEARTBEATS,
-        **{"workflow_runner": SANDBOX, "graceful_shutdown_timeout": timedelta(seconds=15), **options},
+        **{
+            "workflows": WORKFLOWS,
+            "workflow_runner": SANDBOX,
+            "graceful_shutdown_timeout": timedelta(seconds=15),
+            **options,
+        },
     )
 
 

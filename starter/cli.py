@@ -2,7 +2,19 @@
 
 import typer
 
-from starter.commands import api_keys, endings, imports, journeys, keys, queue, signing, soft_app, stock, system
+from starter.commands import (
+    api_keys,
+    endings,
+    imports,
+    journeys,
+    keys,
+    queue,
+    signing,
+    soft_app,
+    stock,
+    system,
+    workers,
+)
 
 app = typer.Typer(
     help="EPCS tokens: request, process, ship, activate, deactivate. Start with `tokens up` or `tokens demo`.\n\n"
@@ -26,6 +38,7 @@ app.add_typer(system.db, name="db")
 keys.app.add_typer(api_keys.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(system.mail, name="mail")
+app.add_typer(workers.app, name="workers")
 
 
 def main() -> None:

@@ -60,8 +60,8 @@ class Gauges(Collector):
         )
         with self._sessions() as session:
             journeys = session.execute(live.group_by(JourneyRow.kind, JourneyRow.status)).all()
-            stock = dict(session.execute(stocked).tuples())
-            troubled = dict(session.execute(attention).tuples())
+            stock = {kind: count for kind, count in session.execute(stocked)}  # noqa: C416  # rows are no pairs to dict
+            troubled = {kind: count for kind, count in session.execute(attention)}  # noqa: C416
         oldest = {kind: since for kind, status, _, since in journeys if status == Status.REQUESTED}
         for kind, status, count, _ in journeys:
             families["journeys"].add_metric([kind, status], count)

@@ -1,5 +1,6 @@
 """The Temporal SDK's own figures (slots, pollers, cache, latencies, failures) beside ours, and its core's log lines in our logs."""
 
+import asyncio
 import logging
 import socket
 from datetime import timedelta
@@ -28,7 +29,7 @@ class SdkMetrics:
 
     async def page(self) -> bytes:
         """All figures in Prometheus' text format."""
-        own = generate_latest(REGISTRY)
+        own = await asyncio.to_thread(generate_latest, REGISTRY)  # it counts in the database
         if self._url is None:
             return own
         async with httpx.AsyncClient(timeout=5) as http:
