@@ -27,10 +27,12 @@ test: temporal browser ## All tests, on a real Temporal server
 test-fast: temporal ## All tests but those marked slow
 	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not slow"
 
-golden: temporal ## Record the histories of this release, for replay under later ones (RELEASE=x.y.z)
+golden: temporal ## Record the histories and tables of this release, for tests of later ones (RELEASE=x.y.z)
 	@test -n "$(RELEASE)" || { echo "Say which release: make golden RELEASE=0.2.0" >&2; exit 1; }
 	@test ! -e tests/replay/golden/$(RELEASE) || { echo "Release $(RELEASE) is recorded already, and stays so." >&2; exit 1; }
-	@GOLDEN=$(RELEASE) $(BIN)/pytest -q tests/replay/test_replay.py tests/replay/test_endings.py
+	@GOLDEN=$(RELEASE) $(BIN)/pytest -q tests/replay/test_replay.py tests/replay/test_endings.py \
+		tests/replay/test_process_queue.py tests/replay/test_import.py
+	@$(BIN)/python -m tests.database.frozen $(RELEASE)
 
 check: $(READY) ## Lint, format, types, and the rules of the project
 	@$(BIN)/ruff check .

@@ -5,13 +5,15 @@ The Temporal connection is not here: it is read by the SDK's own `TEMPORAL_ADDRE
 """
 
 import re
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from limits import parse
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -60,6 +62,22 @@ class Figures(Policy):
     @classmethod
     def _kept(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         return read(value)
+
+
+class WorkerSettings(BaseModel, frozen=True):
+    """How much one worker process takes on at once, as `TOKENS_WORKER__ACTIVITIES` and so on."""
+
+    activities: Annotated[int, Field(ge=1)] = 100
+    """Of each sort, regular and local: a party that hangs must not take the records' turn."""
+    workflow_tasks: Annotated[int, Field(ge=2)] = 100
+    cached_journeys: Annotated[int, Field(ge=0)] = 1_000
+    """Journeys kept in memory, at about 100 KB each; another is replayed when something happens to it, which takes 17 ms."""
+    sticky_seconds: Annotated[float, Field(gt=0)] = 1.0
+    """How long a journey's next step waits for the worker that has it in memory, before any other may take it."""
+    pollers: Annotated[int, Field(ge=2)] = 20
+    """At most, of each sort; how many there are goes by what waits."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 15.0
+    """How long a worker that is told to end waits for the attempts in flight."""
 
 
 class Settings(BaseSettings):
@@ -168,6 +186,23 @@ class Settings(BaseSettings):
     codec_key: SecretStr = SecretStr("")
     """What stands in the codec endpoint's address with which the embedded stack's UI is started; only `starter/stack.py` sets
     it."""
+
+    # Workers
+    deployment: str | None = None
+    """The worker deployment's name in Temporal; with one, a worker takes tasks only once its build has been promoted (`tokens
+    workers promote`). Left out: any worker takes any task."""
+    build_id: str = version("token-fulfillment")
+    """This build within the deployment. Left out: the release."""
+    worker: WorkerSettings = WorkerSettings()
+
+    # Telemetry
+    log_format: Literal["readable", "json"] = "readable"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port | None = None
+    """Where a worker answers `/healthz`, `/readyz` and `/metrics`. Left out: nowhere. The gateway has them on its own port."""
+    otlp_endpoint: Annotated[str | None, Field(validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")] = None
+    """Where traces go, by OTLP over gRPC, such as `http://collector:4317`. Left out: there are none."""
 
     policy: Figures = Figures()
 

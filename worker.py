@@ -5,12 +5,20 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from datetime import timedelta
 from typing import Any
 
+import structlog
+from prometheus_client import REGISTRY
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import (
+    PollerBehaviorAutoscaling,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerDeploymentConfig,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.anchors import AuditAnchors
@@ -39,6 +47,13 @@ from connection import TASK_QUEUE, connect
 from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
+from telemetry import logs
+from telemetry.attempts import Attempts
+from telemetry.endpoint import serving
+from telemetry.gauges import Gauges
+from telemetry.readiness import Readiness
+from telemetry.sdk import SdkMetrics
+from telemetry.tracing import Tracing
 from workflows.anchor_audit import AnchorAudit
 from workflows.daily_digest import DailyDigest
 from workflows.deactivate_all import DeactivateAll
@@ -70,12 +85,6 @@ SANDBOX = SandboxedWorkflowRunner(
 )
 """The sandbox guards the workflows' own modules against clocks, randomness and files; what they only refer to, or share as
 types with activities and converter, is not loaded a second time. Every test runs in it."""
-_AT_ONCE = 100
-"""Activities of each sort, regular and local, in one worker: a party that hangs must not take the records' turn."""
-_THREADS = 2 * _AT_ONCE
-_DRAIN = timedelta(seconds=15)
-"""How long a worker that is told to end waits for the attempts in flight."""
-
 _HEARTBEATS = timedelta(seconds=3)
 """How far apart they are at most: with one an activity hears that it is cancelled."""
 
@@ -173,32 +182,74 @@ def worker_for(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=WORKFLOWS,
         activities=dependencies.activities(client),
         activity_executor=threads,
         max_heartbeat_throttle_interval=_HEARTBEATS,
-        **{"workflow_runner": SANDBOX, "graceful_shutdown_timeout": _DRAIN, **options},
+        **{
+            "workflows": WORKFLOWS,
+            "workflow_runner": SANDBOX,
+            "graceful_shutdown_timeout": timedelta(seconds=15),
+            **options,
+        },
     )
 
 
+def options_of(settings: Settings) -> dict[str, Any]:
+    """How a production worker differs from the tests': its size, and which deployment's tasks it takes."""
+    own = settings.worker
+    pollers = PollerBehaviorAutoscaling(minimum=2, maximum=own.pollers, initial=min(5, own.pollers))
+    deployment = None
+    if settings.deployment:
+        deployment = WorkerDeploymentConfig(
+            version=WorkerDeploymentVersion(settings.deployment, settings.build_id),
+            use_worker_versioning=True,
+            # Journeys outlive releases by years: each goes on under the newest (docs/changing-a-workflow.md).
+            default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+        )
+    return {
+        # The sandbox would cost a quarter of the CPU and 90 KB of memory a journey.
+        "workflow_runner": UnsandboxedWorkflowRunner(),
+        "max_concurrent_activities": own.activities,
+        "max_concurrent_local_activities": own.activities,
+        "max_concurrent_workflow_tasks": own.workflow_tasks,
+        "max_cached_workflows": own.cached_journeys,
+        "sticky_queue_schedule_to_start_timeout": timedelta(seconds=own.sticky_seconds),
+        "graceful_shutdown_timeout": timedelta(seconds=own.drain_seconds),
+        "workflow_task_poller_behavior": pollers,
+        "activity_task_poller_behavior": pollers,
+        "deployment_config": deployment,
+        "interceptors": [Attempts()],
+    }
+
+
 async def main(settings: Settings) -> None:
-    """Runs until SIGTERM or SIGINT, then lets what is in flight finish."""
-    client = await connect(settings)
+    """Runs until SIGTERM or SIGINT, then takes nothing new and lets what is in flight finish."""
+    logs.configure(settings)
+    log = structlog.get_logger("worker")
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with Dependencies(settings) as dependencies, ThreadPoolExecutor(_THREADS) as threads:
-        # In production the sandbox would cost a quarter of the CPU and 90 KB of memory a journey.
-        async with worker_for(
-            client,
-            dependencies,
-            threads,
-            workflow_runner=UnsandboxedWorkflowRunner(),
-            max_concurrent_activities=_AT_ONCE,
-            max_concurrent_local_activities=_AT_ONCE,
-        ):
+    figures = SdkMetrics(measured=settings.metrics_port is not None)
+    async with AsyncExitStack() as stack:
+        tracing = Tracing(settings, "tokens-worker")
+        stack.callback(tracing.close)
+        client = await connect(settings, interceptors=tracing.interceptors)
+        dependencies = stack.enter_context(Dependencies(settings))
+        threads = stack.enter_context(ThreadPoolExecutor(2 * settings.worker.activities))
+        gauges = Gauges(dependencies.sessions)
+        REGISTRY.register(gauges)
+        stack.callback(REGISTRY.unregister, gauges)
+        readiness = Readiness(client, dependencies.sessions)
+        url = await stack.enter_async_context(
+            serving(settings.metrics_host, settings.metrics_port, readiness.obstacle, figures.page)
+        )
+        async with worker_for(client, dependencies, threads, **options_of(settings)):
             print(f"ready worker on {TASK_QUEUE}", flush=True)
+            log.info("ready", task_queue=TASK_QUEUE, deployment=settings.deployment, build=settings.build_id, url=url)
             await stop.wait()
+            readiness.draining = True
+            log.info("draining", at_most_seconds=settings.worker.drain_seconds)
+        log.info("drained")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from temporalio import activity
@@ -199,8 +199,9 @@ def _staged(session: Session, good: dict[str, dict[str, Any]]) -> list[tuple[str
 
 def _forget_abandoned(session: Session, now: datetime) -> None:
     """Rows of imports that were terminated. One that still lives but rests begins from its file's start again."""
+    since = func.coalesce(ImportRow.touched_at, ImportRow.started_at)
     abandoned = session.scalars(
-        select(ImportRow.import_id).where(ImportRow.ended_at.is_(None), ImportRow.touched_at < now - _ABANDONED)
+        select(ImportRow.import_id).where(ImportRow.ended_at.is_(None), since < now - _ABANDONED)
     ).all()
     for table in (ImportedToken, ImportRefusal, ImportRow):
         session.execute(delete(table).where(table.import_id.in_(abandoned)))

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from activities.errors import refused
+from activities.metrics import PROMISES, judged
 from database import audit, promises
 from database.engine import Sessions
 from database.tables import IncidentRow, JourneyRow, Practice, Prescriber
@@ -131,6 +132,9 @@ class Incidents:
                 )
                 row = IncidentRow(first_run_id=writing.run_id, **{name: getattr(state, name) for name in columns})
                 session.add(row)
+            ends = row.closed_at is None and state.closed_at is not None
             row.status, row.closed_at, row.closed_by = state.status, state.closed_at, state.closed_by
             promises.store(session, row.first_run_id, state.journey_id, state.promises, state.closed_at)
             audit.append(session, state.journey_id, writing.run_id, state.unwritten)
+        for what, kept in judged([], state.promises) if ends else ():
+            PROMISES.labels(what, "yes" if kept else "no").inc()

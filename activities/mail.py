@@ -14,7 +14,7 @@ from email.message import EmailMessage
 from email.parser import BytesHeaderParser
 from email.policy import SMTP
 from email.utils import parseaddr
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlencode
 
 from pydantic import BaseModel
@@ -25,6 +25,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.beating import Beating
 from activities.letters import LETTERS, LetterError, compose
+from activities.metrics import EMAILS
 from database.engine import Sessions
 from database.sealing import Seal
 from database.tables import ActivationLink, EmailRow, JourneyRow, Practice, Prescriber, TokenRow
@@ -111,17 +112,17 @@ class Mail:
                 if row.state == "sending":
                     try:
                         self._deliver(row, over_at)
-                    except smtplib.SMTPRecipientsRefused as fault:
-                        if not mailing.may_defer or _code_of(fault) == _CLOSING:
+                    except (OSError, smtplib.SMTPException) as fault:
+                        if not (mailing.may_defer and _puts_off(fault)):
                             failure = failure or type(fault).__name__
+                            EMAILS.labels(letter.letter, "not taken").inc()
                             continue
                         if _now() - letter.at < GIVE_UP_AFTER:
                             report.deferred.append(letter.step)
+                            EMAILS.labels(letter.letter, "not taken").inc()
                             continue
                         self._settle(row, f"the mail server has put the recipient off for days ({_code_of(fault)})")
-                    except (OSError, smtplib.SMTPException) as fault:
-                        failure = failure or type(fault).__name__
-                        continue
+                    EMAILS.labels(letter.letter, row.state).inc()
                 (report.sent if row.state == "sent" else report.refused).append(letter.step)
         if failure:
             raise ApplicationError(f"the mail server did not take every letter ({failure})", type="MailNotTaken")
@@ -299,6 +300,11 @@ def _cut(server: smtplib.SMTP) -> None:
     if server.sock:
         with suppress(OSError):
             server.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _puts_off(fault: Exception) -> TypeGuard[smtplib.SMTPRecipientsRefused]:
+    """Whether it speaks of the recipient alone, so that others may still get their letters."""
+    return isinstance(fault, smtplib.SMTPRecipientsRefused) and _code_of(fault) != _CLOSING
 
 
 def _code_of(fault: smtplib.SMTPRecipientsRefused) -> int:

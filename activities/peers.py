@@ -13,13 +13,14 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.errors import needs_person, refused
 from domain.address import Address
 from domain.peers import incident_id, return_id
+from domain.priority import URGENT, URGENT_WORKFLOWS
 from domain.reasons import DeactivationReason
 from domain.status import Kind, Status, refusal
 
@@ -182,6 +183,7 @@ class Peers:
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 static_summary=summary,
+                priority=Priority(priority_key=URGENT) if name in URGENT_WORKFLOWS else Priority.default,
             )
         except WorkflowAlreadyStartedError:
             return

@@ -19,6 +19,7 @@ from activities.eligibility import (
     refuse_without_id_proofing,
 )
 from activities.errors import refused
+from activities.metrics import PROMISES, SYNC_SECONDS, judged
 from database import audit, promises, unfinished
 from database.engine import Sessions
 from database.tables import ActivationLink, JourneyRow, Practice, ReplacementRow, TokenRow
@@ -52,6 +53,8 @@ class Admitted(BaseModel):
     email: str
     shipping_address: Address | None
     queue_alert_at: datetime
+    practice_id: str | None = None
+    """Whose turn its activities take where many wait; None: admitted by release 0.1."""
 
 
 class Contact(BaseModel):
@@ -123,6 +126,7 @@ class Records:
                 self._policy.queue_alert_business_days,
                 session.get_one(Practice, prescriber.practice_id).time_zone,
             ),
+            practice_id=prescriber.practice_id,
         )
         known = session.get(JourneyRow, request.journey_id)
         if known is not None:
@@ -188,6 +192,7 @@ class Records:
                 # A journey that was restored to an earlier state must not bring back a token that is refused by now.
                 audit.append(session, journey.journey_id, writing.run_id, journey.unwritten)
                 return
+            settled, synced_before = judged(row.promises, journey.promises), row.active_at is not None
             for column in _COPIED:
                 setattr(row, column, getattr(journey, column))
             row.live = not journey.ended
@@ -200,6 +205,11 @@ class Records:
             promises.store(session, row.first_run_id, row.journey_id, journey.promises, journey.ended_at)
             _follow(session, journey)
             audit.append(session, journey.journey_id, writing.run_id, journey.unwritten)
+        # Once it is written: what is rolled back and written again counts once.
+        for what, kept in settled:
+            PROMISES.labels(what, "yes" if kept else "no").inc()
+        if journey.active_at and journey.enrolled_at and not synced_before:
+            SYNC_SECONDS.observe((journey.active_at - journey.enrolled_at).total_seconds())
 
 
 _COPIED = (

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from temporalio import activity
 
 from activities.errors import refused
+from activities.metrics import PROMISES, judged
 from database import audit, promises
 from database.engine import Sessions
 from database.tables import JourneyRow, ReturnRow, TokenRow
@@ -147,7 +148,8 @@ class Returns:
                 session.add(row)
             for column in _COPIED:
                 setattr(row, column, getattr(state, column))
-            if row.open and state.ended:
+            ends = row.open and state.ended
+            if ends:
                 row.open = False
                 token = {
                     ReturnStatus.RECEIVED: TokenState.DESTROYED if state.destroyed else TokenState.RETURNED,
@@ -158,6 +160,8 @@ class Returns:
                 )
             promises.store(session, writing.run_id, state.journey_id, state.promises, state.written_off_at)
             audit.append(session, state.journey_id, writing.run_id, state.unwritten)
+        for what, kept in judged([], state.promises) if ends else ():
+            PROMISES.labels(what, "yes" if kept else "no").inc()
 
 
 _COPIED = (

@@ -266,8 +266,8 @@ class ImportRow(Base):
     taken: Mapped[int]
     refused: Mapped[int]
     started_at: Mapped[datetime]
-    touched_at: Mapped[datetime]
-    """On the real clock: what nobody has touched for long and has not ended was abandoned."""
+    touched_at: Mapped[datetime | None]
+    """On the real clock: what nobody has touched for long and has not ended was abandoned. None: an older release has begun it."""
     ended_at: Mapped[datetime | None]
 
 

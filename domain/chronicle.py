@@ -70,6 +70,8 @@ class Chronicle(BaseModel):
 
     journey_id: str
     """The token's journey: the one whose records, chain of the audit trail and emails this belongs to."""
+    practice_id: str | None = None
+    """The prescriber's practice, as far as it is known: whose turn it takes."""
     prescriber_id: str
     status: Any
     """Each kind of journey has statuses of its own."""

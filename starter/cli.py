@@ -16,6 +16,7 @@ from starter.commands import (
     soft_app,
     stock,
     system,
+    workers,
 )
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.add_typer(system.db, name="db")
 keys.app.add_typer(api_keys.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(system.mail, name="mail")
+app.add_typer(workers.app, name="workers")
 
 
 def main() -> None:

@@ -15,11 +15,12 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from connection import TASK_QUEUE
+from domain.priority import URGENT, URGENT_WORKFLOWS
 from domain.status import Kind
 from workflows.details import summary
 
@@ -128,6 +129,7 @@ class Journeys:
                     id_reuse_policy=reuse,
                     id_conflict_policy=conflict,
                     static_summary=said,
+                    priority=Priority(priority_key=URGENT) if name in URGENT_WORKFLOWS else Priority.default,
                 ),
             )
         except WorkflowAlreadyStartedError:

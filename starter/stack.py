@@ -40,6 +40,9 @@ _PASSED_ON = (
     "team_email",
     "message_id_domain",
     "carrier_name",
+    "log_format",
+    "log_level",
+    "metrics_port",
 )
 
 

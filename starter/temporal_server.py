@@ -16,6 +16,11 @@ def time_skipping_flags() -> list[str]:
     return [part for value in values for part in ("--dynamic-config-value", value)]
 
 
+def fair_queue_flags() -> list[str]:
+    """The dev server's flags for task queues that give each practice its turn; priorities need none."""
+    return ["--dynamic-config-value", "matching.enableFairness=true"]
+
+
 def server_arguments(database: Path, port: int, ui_port: int, codec_url: str) -> list[str]:
     """What follows the binary's path: a server on 127.0.0.1 that keeps all it knows in `database`, and whose UI reads payloads
     through `codec_url`."""
@@ -35,5 +40,6 @@ def server_arguments(database: Path, port: int, ui_port: int, codec_url: str) ->
         "--ui-disable-news-fetch",
         *(part for flag in flags.items() for part in flag),
         *time_skipping_flags(),
+        *fair_queue_flags(),
         *(part for name, kind in REGISTRY.items() for part in ("--search-attribute", f"{name}={kind}")),
     ]

@@ -15,7 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 from connection import data_converter
 from settings import Settings
 from starter.temporal_binary import ensure
-from starter.temporal_server import time_skipping_flags
+from starter.temporal_server import fair_queue_flags, time_skipping_flags
 from tests.replay import golden
 from tests.stage import Stage, Theatre
 from workflows.search_attributes import REGISTRY
@@ -46,6 +46,7 @@ async def temporal_server(settings: Settings, *flags: str) -> AsyncIterator[Clie
         data_converter=data_converter(settings),
         dev_server_extra_args=[
             *time_skipping_flags(),
+            *fair_queue_flags(),
             *(f"--search-attribute={name}={type_}" for name, type_ in REGISTRY.items()),
             *flags,
         ],

@@ -24,10 +24,11 @@ MAY_IMPORT = {
     "activities": {"domain", "database"},
     "workflows": {"domain", "activities"},
     "simulators": {"domain"},
-    "starter": {"domain", "database", "activities", "workflows", "simulators", "connection", "settings"},
+    "telemetry": {"domain", "database", "activities", "settings"},
+    "starter": {"domain", "database", "activities", "workflows", "simulators", "telemetry", "connection", "settings"},
     "settings": {"domain"},
     "connection": {"settings", "workflows"},
-    "worker": {"domain", "database", "activities", "workflows", "connection", "settings"},
+    "worker": {"domain", "database", "activities", "workflows", "telemetry", "connection", "settings"},
 }
 """Top-level package or module to the others that it may import: the table in docs/architecture.md."""
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 A = TypeVar("A")
@@ -69,9 +69,15 @@ async def remote(
             retry_policy=retry_policy,
             heartbeat_timeout=beats_within,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            priority=_priority(),
             summary=summary,
         )
     )
+
+
+def _priority() -> Priority:
+    """What the workflow says of itself just now. No command's order goes by it, so that it may change between releases."""
+    return getattr(workflow.instance(), "priority", Priority.default)
 
 
 async def _unwrapped(activity: Awaitable[A]) -> A:

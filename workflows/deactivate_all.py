@@ -5,11 +5,13 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from temporalio import workflow
+from temporalio.common import Priority
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from activities.departures import Departures, Holding
 from activities.errors import REFUSED
 from activities.peers import EndOrder, Peers
+from domain.priority import URGENT
 from domain.reasons import HARD_REASONS, LOSS
 from domain.status import Kind
 from workflows import calls
@@ -33,6 +35,8 @@ class DeactivateAll(Shown):
     nothing was touched; otherwise ends with the outcome of each token.
 
     What is active is deactivated, what is not yet active is cancelled. A hard token is asked back, unless it is lost."""
+
+    priority = Priority(priority_key=URGENT)
 
     @workflow.init
     def __init__(self, *bodies: Any) -> None:

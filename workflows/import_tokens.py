@@ -5,11 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
+from temporalio.common import Priority
 from temporalio.exceptions import ApplicationError
 
 from activities.errors import REFUSED
 from activities.import_orders import ImportEnding, ImportOrder, ImportReport
 from activities.imports import Imports
+from domain.priority import BULK
 from workflows import calls
 from workflows.messages import ImportRequest, Refused, read
 from workflows.unknown import Shown
@@ -26,6 +28,8 @@ _SHOWN = 20
 class ImportTokens(Shown):
     """Takes the tokens of one file into stock. Input: `ImportRequest` as one JSON object. Fails with type `Refused` and one
     sentence where the file as a whole can't be read; otherwise ends with a report. Cancelled, it takes nothing."""
+
+    priority = Priority(priority_key=BULK)
 
     @workflow.init
     def __init__(self, *bodies: Any) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from temporalio import workflow
+from temporalio.common import Priority
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.errors import NEEDS_PERSON
@@ -20,6 +21,7 @@ from activities.mail import Mail, Mailing, MailReport
 from activities.records import Records, TurnedAway
 from activities.resumptions import Claim, Resumed
 from domain.chronicle import Chronicle, Letter
+from domain.priority import ROUTINE, URGENT, URGENT_WORKFLOWS, turn_of
 from workflows import calls
 from workflows.messages import DESCRIPTIONS, Acknowledge, Body, Outcome, Refused
 from workflows.runs import outlive
@@ -92,6 +94,16 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
     async def asked_to_cancel(self) -> None:
         """Temporal's own cancellation request, for which most journeys have no use."""
         raise NotImplementedError
+
+    @property
+    def urgent(self) -> bool:
+        """Whether what it does now goes before what others do."""
+        return workflow.info().workflow_type in URGENT_WORKFLOWS
+
+    @property
+    def priority(self) -> Priority:
+        """Of its activities, where more waits than the workers can do."""
+        return Priority(priority_key=URGENT if self.urgent else ROUTINE, fairness_key=turn_of(self.state.practice_id))
 
     def sent(self, report: MailReport) -> None:
         """Letters have gone out."""

@@ -8,11 +8,13 @@ import asyncio
 from typing import Any
 
 from temporalio import workflow
+from temporalio.common import Priority
 from temporalio.exceptions import ApplicationError
 
 from activities.errors import NEEDS_PERSON
 from activities.peers import EndOrder, Peers, SuccessorOrder
 from activities.replacements import BEING_REPLACED, Claim, Claimed, Replacements
+from domain.priority import URGENT
 from workflows import calls
 from workflows import search_attributes as attributes
 from workflows.messages import Refused, Replaced, Replacement, read
@@ -25,6 +27,8 @@ from workflows.unknown import LONGEST_ID, Shown
 class ReplaceToken(Shown):
     """Replaces one token. Input: `Replacement` as one JSON object. Fails with type `Refused` and one sentence when nothing
     was touched; otherwise ends with the new journey `Requested`."""
+
+    priority = Priority(priority_key=URGENT)
 
     @workflow.init
     def __init__(self, *bodies: Any) -> None:

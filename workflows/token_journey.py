@@ -140,6 +140,7 @@ class TokenJourney(TokenMessages):
         except ApplicationError as failure:
             raise await self.turned_away(Refused(failure.message), by=request.requested_by) from None
         state.policy, state.email = admitted.policy, admitted.email
+        state.practice_id = admitted.practice_id
         state.shipping_address = admitted.shipping_address
         state.requested_at, state.queue_alert_at = now, admitted.queue_alert_at
         state.note(now, "requested", by=state.requested_by)
@@ -169,6 +170,11 @@ class TokenJourney(TokenMessages):
             (attributes.NEEDS_ATTENTION, state.needs_attention is not None),
             (attributes.ACTION_DUE_BY, state.action_due_by),
         ]
+
+    @property
+    def urgent(self) -> bool:
+        """A token that has ended must stop signing everywhere, at once."""
+        return self.state.ended
 
     def details(self) -> str:
         return details(self.state)

@@ -7,11 +7,20 @@ import uvicorn
 
 from settings import Settings
 from starter.gateway.app import app
+from telemetry import logs
+from telemetry.sdk import SdkMetrics
+from telemetry.tracing import Tracing
 
 
 async def main(settings: Settings, host: str, port: int) -> None:
     """Until it is told to end; prints `ready URL` when it takes requests. Port 0 is any free one."""
-    config = uvicorn.Config(app(settings), host=host, port=port, log_level="warning", access_log=False)
+    logs.configure(settings)
+    SdkMetrics(measured=False)
+    tracing = Tracing(settings, "tokens-gateway")
+    served = tracing.around(app(settings, interceptors=tracing.interceptors))
+    config = uvicorn.Config(
+        served, host=host, port=port, log_config=None, log_level="warning", access_log=False, lifespan="on"
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn tells of its start in no other way
@@ -19,6 +28,7 @@ async def main(settings: Settings, host: str, port: int) -> None:
     if server.started:
         print(f"ready http://{host}:{server.servers[0].sockets[0].getsockname()[1]}", flush=True)
     await serving
+    tracing.close()
 
 
 if __name__ == "__main__":

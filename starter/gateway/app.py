@@ -1,12 +1,12 @@
 """Puts the gateway together. It keeps nothing between two requests, so that many copies can run side by side."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 
 from connection import TASK_QUEUE, connect
 from settings import Settings
@@ -26,19 +26,27 @@ from starter.gateway.parts import Gateway
 from starter.gateway.signon import routes as signon
 from starter.gateway.webhooks.router import router as webhooks
 from starter.gateway.webhooks.sweep import sweeping
+from telemetry.gauges import Gauges
 
 _STATIC = Path(__file__).parent / "static"
 
 
-def app(settings: Settings, client: Client | None = None, task_queue: str = TASK_QUEUE) -> FastAPI:
+def app(
+    settings: Settings,
+    client: Client | None = None,
+    task_queue: str = TASK_QUEUE,
+    interceptors: Sequence[Interceptor] = (),
+) -> FastAPI:
     """The gateway. Without a `client` it connects at its first need by the SDK's own settings, so that it starts, and says
-    503, while Temporal is away. `task_queue`: where what it starts is worked on."""
+    503, while Temporal is away. `task_queue`: where what it starts is worked on; `interceptors`: of the
+    client that it makes."""
     gateway = Gateway(settings, task_queue)
     metrics = Metrics()
+    metrics.registry.register(Gauges(gateway.sessions))
 
     @contextlib.asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
-        gateway.open(client or await connect(settings, lazy=True))
+        gateway.open(client or await connect(settings, lazy=True, interceptors=interceptors))
         async with sweeping(gateway):
             yield
         gateway.close()

@@ -97,7 +97,9 @@ async def test_a_journey_goes_on_with_the_figures_of_another_release(stage: Stag
     assert journey.letters() == ["deactivated"]
 
 
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine object _WorkflowInstanceImpl")
+@pytest.mark.filterwarnings(
+    "ignore:coroutine.*was never awaited:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 async def test_a_state_that_cannot_be_read_waits_for_a_release_that_can(stage: Stage) -> None:
     journey_id, serial = hold(stage.sessions, stage.seal)
     handle = await carried_on(stage, "TokenJourney", carry(journey_id, serial, status="Suspended"), journey_id)

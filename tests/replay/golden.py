@@ -1,8 +1,8 @@
 """Histories of each release, kept in `golden/<release>/`, so that a change which an older release's journeys can't follow is
 caught before it meets them.
 
-`make golden` records those of the present release: it plays `test_replay.py` and `test_endings.py` with this module's `keep`
-switched on, in plain text (the people in them are the sample data's). Recorded files are never changed again.
+`make golden` records those of the present release: it plays the tests of this folder with this module's `keep` switched on, in
+plain text (the people in them are the sample data's). Recorded files are never changed again.
 """
 
 import gzip
@@ -17,6 +17,12 @@ RECORDING = "GOLDEN"
 """Environment variable: the release whose histories are recorded."""
 
 _recorded: dict[str, int] = {}
+
+
+def types(release: str) -> set[str]:
+    """The types of workflows of which a release's histories are there."""
+    histories = (read(path) for path in sorted((FOLDER / release).glob("*.json.gz")))
+    return {history.events[0].workflow_execution_started_event_attributes.workflow_type.name for history in histories}
 
 
 def recording() -> bool:
@@ -35,7 +41,7 @@ def keep(history: WorkflowHistory) -> None:
     folder = FOLDER / release
     folder.mkdir(parents=True, exist_ok=True)
     # No time stamp in the archive: the same history gives the same file.
-    text = re.sub(r'"identity": *"[^"]*"', '"identity": "worker"', history.to_json())  # names machine and process
+    text = re.sub(r'"\d+@[^"]*"', '"worker"', history.to_json())  # names process and machine
     packed = gzip.compress(text.encode(), mtime=0)
     (folder / f"{name}-{_recorded[name]}.json.gz").write_bytes(packed)
 

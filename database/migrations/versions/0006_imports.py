@@ -10,9 +10,9 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    # Nothing could write imports before this revision, so there is no row that would need a value.
+    # Nullable: code of the release before knows nothing of it, and adds its rows without.
     with op.batch_alter_table("imports", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("touched_at", database.tables.UtcDateTime(timezone=True), nullable=False))
+        batch_op.add_column(sa.Column("touched_at", database.tables.UtcDateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
