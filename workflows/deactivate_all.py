@@ -13,6 +13,7 @@ from domain.reasons import HARD_REASONS, LOSS
 from domain.status import Kind
 from workflows import calls
 from workflows import search_attributes as attributes
+from workflows.details import not_started
 from workflows.messages import Departure, Ended, Leaving, Refused, read
 
 _WAYS: tuple[tuple[Literal["deactivated", "cancelled"], Any], ...] = (
@@ -45,16 +46,21 @@ class DeactivateAll:
     async def run(self, *bodies: Any) -> Departure:
         order = self.order
         if self.problem:
-            raise self.problem
+            raise self.refused(self.problem)
         if not order.confirmed:
-            raise Refused(
-                'Nothing was deactivated: it must be confirmed, since it can\'t be undone; send "confirmed": true.'
+            raise self.refused(
+                Refused(
+                    'Nothing was deactivated: it must be confirmed, since it can\'t be undone; send "confirmed": true.'
+                )
             )
         if order.reason not in HARD_REASONS:
-            raise Refused(
-                f"Nothing was deactivated: {order.reason} is not a reason for a hard token; send one of "
-                f"{', '.join(sorted(HARD_REASONS))}."
+            raise self.refused(
+                Refused(
+                    f"Nothing was deactivated: {order.reason} is not a reason for a hard token; send one of "
+                    f"{', '.join(sorted(HARD_REASONS))}."
+                )
             )
+        self.show()
         workflow.upsert_search_attributes([attributes.PRESCRIBER_ID.value_set(order.prescriber_id)])
         for _ in range(_ROUNDS):
             new = [holding for holding in await self.holdings() if holding.journey_id not in self.outcomes]
@@ -74,7 +80,7 @@ class DeactivateAll:
                     holding.journey_id,
                     Ended(journey_id=holding.journey_id, kind=holding.kind, outcome="refused", detail=stuck),
                 )
-        self.show()
+        self.show(ended=True)
         return Departure(prescriber_id=order.prescriber_id, outcomes=list(self.outcomes.values()))
 
     async def holdings(self) -> list[Holding]:
@@ -82,7 +88,7 @@ class DeactivateAll:
         try:
             return await calls.local(Departures.holdings, self.order.prescriber_id, summary="Which tokens are there?")
         except ApplicationError as failure:
-            raise Refused(failure.message) from None
+            raise self.refused(Refused(failure.message)) from None
 
     async def end(self, holding: Holding) -> Ended:
         """Deactivated or cancelled, whichever its journey accepts: it may become active between the two."""
@@ -108,8 +114,24 @@ class DeactivateAll:
             return Ended(journey_id=holding.journey_id, kind=holding.kind, outcome="ended already")
         return Ended(journey_id=holding.journey_id, kind=holding.kind, outcome="refused", detail=refusal)
 
-    def show(self) -> None:
-        """What the UI says of it."""
-        lines = [f"- `{ended.journey_id}`: {ended.outcome}" for ended in self.outcomes.values()]
-        text = "\n".join(lines) or "There were no tokens."
-        workflow.set_current_details(f"### All tokens of prescriber {self.order.prescriber_id}\n\n{text}")
+    def refused(self, refusal: Refused) -> Refused:
+        """Shows the refusal, and gives it back."""
+        workflow.set_current_details(not_started("DeactivateAll", refusal.message, Leaving))
+        return refusal
+
+    def show(self, *, ended: bool = False) -> None:
+        """What the UI says of it: each token's outcome, and what is left to a person."""
+        order = self.order
+        parts = [
+            f"### All tokens of prescriber {order.prescriber_id}: {'done' if ended else 'being ended'}",
+            f"By {order.by}, reason {order.reason.replace('_', ' ')}.",
+            "\n".join(
+                f"- `{each.journey_id}` ({each.kind}): {each.outcome}{f'. {each.detail}' if each.detail else ''}"
+                for each in self.outcomes.values()
+            ),
+        ]
+        if ended and not self.outcomes:
+            parts.append("There were no tokens.")
+        if any(each.outcome == "refused" for each in self.outcomes.values()):
+            parts.append("**Needs attention:** open those that were refused, see what they say, and start this again.")
+        workflow.set_current_details("\n\n".join(part for part in parts if part))

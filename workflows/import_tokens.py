@@ -11,6 +11,7 @@ from activities.errors import REFUSED
 from activities.import_orders import ImportEnding, ImportOrder, ImportReport
 from activities.imports import Imports
 from workflows import calls
+from workflows.details import not_started
 from workflows.messages import ImportRequest, Refused, read
 
 _ATTEMPT = timedelta(hours=6)
@@ -38,6 +39,7 @@ class ImportTokens:
     @workflow.run
     async def run(self, *bodies: Any) -> ImportReport:
         if self.problem:
+            workflow.set_current_details(not_started("ImportTokens", self.problem.message, ImportRequest))
             raise self.problem
         info = workflow.info()
         order = ImportOrder(

@@ -14,6 +14,7 @@ from activities.stock import NONE_LEFT
 from domain.queue import Reached, Waiting
 from domain.status import Kind
 from workflows import calls
+from workflows.details import not_started
 from workflows.messages import MOST_AT_ONCE, Handled, QueueOrder, QueueReport, Refused, Underway, read
 
 _PAGE = 50
@@ -51,6 +52,7 @@ class ProcessQueue:
     @workflow.run
     async def run(self, *bodies: Any) -> QueueReport:
         if self.problem:
+            workflow.set_current_details(not_started("ProcessQueue", self.problem.message, QueueOrder))
             raise self.problem
         self.show()
         while True:
