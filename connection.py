@@ -6,21 +6,25 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from temporalio import workflow
 from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import Failure
 from temporalio.client import Client
 from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
 from temporalio.converter import (
     CompositePayloadConverter,
     DataConverter,
+    DefaultFailureConverter,
     DefaultFailureConverterWithEncodedAttributes,
     DefaultPayloadConverter,
     JSONPlainPayloadConverter,
     PayloadCodec,
+    PayloadConverter,
 )
 from temporalio.envconfig import ClientConfig
 
 from settings import Settings
-from workflows.messages import Answer, Unreadable
+from workflows.messages import Answer, Refused, Unreadable
 
 TASK_QUEUE = "token-fulfillment"
 
@@ -106,13 +110,28 @@ class ForgivingPayloadConverter(CompositePayloadConverter):
         return values
 
 
+class FailureConverter(DefaultFailureConverterWithEncodedAttributes):
+    """Encrypts failures, except an update's refusal: the form in which the Temporal UI sends updates shows failures as they
+    come, so that an operator would read "Encoded failure" and nothing else. A refusal names fields, never what stood in them."""
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        if isinstance(exception, Refused) and workflow.in_workflow() and workflow.current_update_info() is not None:
+            _PLAIN_FAILURES.to_failure(exception, payload_converter, failure)
+            failure.stack_trace = ""
+        else:
+            super().to_failure(exception, payload_converter, failure)
+
+
+_PLAIN_FAILURES = DefaultFailureConverter()
+
+
 def data_converter(settings: Settings) -> DataConverter:
     """Encrypting if `TOKENS_PAYLOAD_KEYS` is set (the embedded stack makes a key at its first start)."""
     keys = {key_id: key.get_secret_value() for key_id, key in settings.payload_keys.items()}
     return DataConverter(
         payload_converter_class=ForgivingPayloadConverter,
         payload_codec=EncryptionCodec(keys) if keys else None,
-        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+        failure_converter_class=FailureConverter,
     )
 
 

@@ -16,6 +16,7 @@ from domain.reasons import HARD_REASONS, LOSS
 from domain.status import Kind
 from workflows import calls
 from workflows import search_attributes as attributes
+from workflows.details import not_started
 from workflows.messages import Departure, Ended, Leaving, Refused, read
 from workflows.unknown import Shown
 
@@ -60,19 +61,24 @@ class DeactivateAll(Shown):
         """The whole of it. Raises Refused where nothing was touched."""
         order = self.order
         if self.problem:
-            raise self.problem
+            raise self.refused(self.problem)
         if not order.confirmed:
-            raise Refused(
-                'Nothing was deactivated: it must be confirmed, since it can\'t be undone; send "confirmed": true.'
+            raise self.refused(
+                Refused(
+                    'Nothing was deactivated: it must be confirmed, since it can\'t be undone; send "confirmed": true.'
+                )
             )
         if order.reason not in HARD_REASONS:
-            raise Refused(
-                f"Nothing was deactivated: {order.reason} is not a reason for a hard token; send one of "
-                f"{', '.join(sorted(HARD_REASONS))}."
+            raise self.refused(
+                Refused(
+                    f"Nothing was deactivated: {order.reason} is not a reason for a hard token; send one of "
+                    f"{', '.join(sorted(HARD_REASONS))}."
+                )
             )
+        self.show()
         workflow.upsert_search_attributes([attributes.PRESCRIBER_ID.value_set(order.prescriber_id)])
         await self.end_all()
-        self.show()
+        self.show(ended=True)
         return Departure(prescriber_id=order.prescriber_id, outcomes=list(self.outcomes.values()))
 
     async def end_all(self) -> None:
@@ -142,7 +148,7 @@ class DeactivateAll(Shown):
         try:
             return await calls.local(Departures.holdings, self.order.prescriber_id, summary="Which tokens are there?")
         except ApplicationError as failure:
-            raise Refused(failure.message) from None
+            raise self.refused(Refused(failure.message)) from None
 
     async def end(self, holding: Holding) -> Ended:
         """Deactivated or cancelled, whichever its journey accepts: it may become active between the two."""
@@ -174,16 +180,33 @@ class DeactivateAll(Shown):
             return Ended(journey_id=holding.journey_id, kind=holding.kind, outcome="ended already")
         return Ended(journey_id=holding.journey_id, kind=holding.kind, outcome="refused", detail=refusal)
 
-    def show(self) -> None:
-        """What the UI says of it."""
+    def refused(self, refusal: Refused) -> Refused:
+        """Shows the refusal, and gives it back."""
+        self.display(not_started("DeactivateAll", refusal.message, Leaving))
+        return refusal
+
+    def show(self, *, ended: bool = False) -> None:
+        """What the UI says of it: each token's outcome, and what is left to a person."""
         attention = bool(self.unanswered)
         if self.since_0_2 and attention != bool(
             workflow.info().typed_search_attributes.get(attributes.NEEDS_ATTENTION)
         ):
             workflow.upsert_search_attributes([attributes.NEEDS_ATTENTION.value_set(attention)])
-        lines = [f"- `{ended.journey_id}`: {ended.outcome}" for ended in self.outcomes.values()]
+        order = self.order
+        lines = [
+            f"- `{each.journey_id}` ({each.kind}): {each.outcome}{f'. {each.detail}' if each.detail else ''}"
+            for each in self.outcomes.values()
+        ]
         lines += [
             f"- `{journey_id}`: **does not answer**; it is asked again, look at it" for journey_id in self.unanswered
         ]
-        text = "\n".join(lines) or "There were no tokens."
-        self.display(f"### All tokens of prescriber {self.order.prescriber_id}\n\n{text}")
+        parts = [
+            f"### All tokens of prescriber {order.prescriber_id}: {'done' if ended else 'being ended'}",
+            f"By {order.by}, reason {order.reason.replace('_', ' ')}.",
+            "\n".join(lines),
+        ]
+        if ended and not lines:
+            parts.append("There were no tokens.")
+        if any(each.outcome == "refused" for each in self.outcomes.values()):
+            parts.append("**Needs attention:** open those that were refused, see what they say, and start this again.")
+        self.display("\n\n".join(part for part in parts if part))

@@ -13,6 +13,7 @@ from activities.import_orders import ImportEnding, ImportOrder, ImportReport
 from activities.imports import Imports
 from domain.priority import BULK
 from workflows import calls
+from workflows.details import not_started
 from workflows.messages import ImportRequest, Refused, read
 from workflows.unknown import Shown
 
@@ -44,6 +45,7 @@ class ImportTokens(Shown):
     @workflow.run
     async def run(self, *bodies: Any) -> ImportReport:
         if self.problem:
+            self.display(not_started("ImportTokens", self.problem.message, ImportRequest))
             raise self.problem
         info = workflow.info()
         order = ImportOrder(

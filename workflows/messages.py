@@ -129,6 +129,16 @@ class Edit(Body):
     """The edition (`domain.journey.edition`) that the sender has seen; edited since, it is refused. The API sets it."""
 
     example: ClassVar[dict[str, Any]] = {"email": "new.address@example.com", "by": "your name"}
+    address_example: ClassVar[dict[str, Any]] = {
+        "shipping_address": {
+            "name": "practice or person",
+            "street1": "number and street",
+            "city": "city",
+            "state": "MD",
+            "postal_code": "21401",
+        },
+        "by": "your name",
+    }
 
 
 class Cancel(Body):

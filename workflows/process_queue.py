@@ -12,6 +12,7 @@ from activities.stock import NONE_LEFT
 from domain.queue import Reached, Waiting
 from domain.status import Kind
 from workflows import calls
+from workflows.details import not_started
 from workflows.messages import MOST_AT_ONCE, Handled, QueueOrder, QueueReport, Refused, Underway
 from workflows.runs import begin
 from workflows.unknown import Shown
@@ -54,6 +55,7 @@ class ProcessQueue(Shown):
     async def carry_out(self) -> QueueReport:
         """The whole of it. Raises Refused where nothing was touched."""
         if self.problem:
+            self.display(not_started("ProcessQueue", self.problem.message, QueueOrder))
             raise self.problem
         self.show()
         while True:

@@ -23,6 +23,7 @@ from activities.resumptions import Claim, Resumed
 from domain.chronicle import Chronicle, Letter
 from domain.priority import ROUTINE, URGENT, URGENT_WORKFLOWS, turn_of
 from workflows import calls
+from workflows.details import not_started
 from workflows.messages import DESCRIPTIONS, Acknowledge, Body, Outcome, Refused
 from workflows.runs import outlive
 from workflows.unknown import LONGEST_ID, AnyMessage
@@ -41,6 +42,8 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
     """What a journey leans on. Each kind of journey sets the state up in its `__init__` and fills in the first part."""
 
     state: S
+    starts_with: type[Body]
+    """What it is started with."""
 
     def __init__(self) -> None:
         info = workflow.info()
@@ -143,6 +146,7 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
     async def turned_away(self, problem: Refused, by: str | None) -> Refused:
         """Keeps a refused start, with what was sent to it, in the audit trail. Returns what `run` has to raise."""
         self.problem = problem
+        workflow.set_current_details(not_started(workflow.info().workflow_type, problem.message, self.starts_with))
         self.state.refuse(self.now(), "request", problem.message, by=by)
         await workflow.wait_condition(workflow.all_handlers_finished)
         workflow_id = workflow.info().workflow_id

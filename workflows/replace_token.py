@@ -17,6 +17,7 @@ from activities.replacements import BEING_REPLACED, Claim, Claimed, Replacements
 from domain.priority import URGENT
 from workflows import calls
 from workflows import search_attributes as attributes
+from workflows.details import not_started
 from workflows.messages import Refused, Replaced, Replacement, read
 from workflows.recorded import ASK_AGAIN
 from workflows.runs import outlive
@@ -55,11 +56,13 @@ class ReplaceToken(Shown):
         """The whole of it. Raises Refused where nothing was touched."""
         order = self.order
         if self.problem:
-            raise self.problem
+            raise self.refused(self.problem)
         if not order.confirmed:
-            raise Refused(
-                "The token was not replaced: its deactivation must be confirmed, since it can't be undone; send "
-                '"confirmed": true.'
+            raise self.refused(
+                Refused(
+                    "The token was not replaced: its deactivation must be confirmed, since it can't be undone; send "
+                    '"confirmed": true.'
+                )
             )
         # From here on Temporal's own cancellation request would leave neither token nor request.
         replacing = asyncio.create_task(self.replace())
@@ -72,6 +75,7 @@ class ReplaceToken(Shown):
     async def replace(self) -> Replaced:
         """Claim, deactivate, request, in this order."""
         order = self.order
+        self.show(self.shown)
         claimed = await self.claim()
         self.show(
             f"Replacing token `{order.journey_id}` by `{claimed.successor_id}`. The old one is being deactivated."
@@ -104,7 +108,7 @@ class ReplaceToken(Shown):
                 )
             except ApplicationError as failure:
                 if failure.type != BEING_REPLACED:
-                    raise Refused(failure.message) from None
+                    raise self.refused(Refused(failure.message)) from None
                 workflow_id, run_id = failure.details
                 # One of our own id can't be running: this one is. It was terminated, and is taken up.
                 if workflow_id != self.order_id and await calls.remote(
@@ -113,7 +117,7 @@ class ReplaceToken(Shown):
                     summary="Is the other replacement running?",
                     attempt=calls.PEER_ATTEMPT,
                 ):
-                    raise Refused(failure.message) from None
+                    raise self.refused(Refused(failure.message)) from None
                 claim = claim.model_copy(update={"instead_of": run_id})
 
     async def deactivate(self, claimed: Claimed) -> None:
@@ -135,7 +139,7 @@ class ReplaceToken(Shown):
                 Replacements.deactivated, order.journey_id, summary="Was it deactivated for this?"
             ):
                 await calls.local(Replacements.release, order.journey_id, summary="Give the place back")
-                raise Refused(refusal.message) from None
+                raise self.refused(Refused(refusal.message)) from None
 
     async def request(self, claimed: Claimed) -> None:
         """The new one. It was checked before; what stands in its way now is for a person to mend."""
@@ -153,14 +157,24 @@ class ReplaceToken(Shown):
             except ApplicationError as failure:
                 if failure.type != NEEDS_PERSON:
                     raise
-                self.show(f"**Needs attention:** {failure.message}. It is tried again each hour.")
+                self.show(
+                    f"**Needs attention:** {failure.message}. It is tried again each hour; whoever runs the system mends it."
+                )
                 workflow.upsert_search_attributes([attributes.NEEDS_ATTENTION.value_set(True)])
                 await workflow.sleep(ASK_AGAIN, summary="Request the new token: try again in an hour")
             else:
                 workflow.upsert_search_attributes([attributes.NEEDS_ATTENTION.value_set(False)])
                 return
 
+    def refused(self, refusal: Refused) -> Refused:
+        """Shows the refusal, and gives it back."""
+        self.display(not_started("ReplaceToken", refusal.message, Replacement))
+        return refusal
+
     def show(self, text: str) -> None:
         """What the UI says of it."""
         self.shown = text
-        self.display(f"### Replacement\n\n{text}")
+        order = self.order
+        head = f"### Replacement of `{order.journey_id}`"
+        by = f"\n\nAsked for by {order.requested_by}." if order.requested_by else ""
+        self.display(f"{head}\n\n{text}{by}\n\nThere is nothing to do here: it goes on by itself.")

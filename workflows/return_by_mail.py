@@ -43,6 +43,8 @@ class ReturnByMail(RecordedWorkflow[Return]):
     """Awaits one token. Input: `ReturnRequest` as one JSON object. Fails with type `Refused` and one sentence when there is
     nothing to await; otherwise ends `Received` or `Written off`."""
 
+    starts_with = ReturnRequest
+
     @workflow.init
     def __init__(self, *bodies: Any) -> None:
         super().__init__()

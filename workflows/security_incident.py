@@ -35,6 +35,8 @@ class SecurityIncident(RecordedWorkflow[Incident]):
     """Keeps the clock of one report. Input: `IncidentReport` as one JSON object. Fails with type `Refused` and one sentence
     when there is no such loss; otherwise ends when somebody says that it has been reported."""
 
+    starts_with = IncidentReport
+
     @workflow.init
     def __init__(self, *bodies: Any) -> None:
         super().__init__()

@@ -52,6 +52,8 @@ class TokenJourney(TokenMessages):
     """Carries one token through its life. Input: `TokenRequest` as one JSON object. Fails with type `Refused` and one
     sentence when the request is not acceptable; otherwise ends with the token, `Cancelled` or `Deactivated`."""
 
+    starts_with = TokenRequest
+
     @workflow.init
     def __init__(self, *bodies: Any) -> None:
         super().__init__()
