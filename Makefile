@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast golden check lock clean temporal browser
+.PHONY: help demo up stack secrets test test-fast golden check lock clean temporal browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -20,6 +20,12 @@ demo: temporal ## A hard and a soft token from request to Active, a replacement 
 
 up: temporal ## The embedded stack; stays up until Ctrl-C
 	@exec $(BIN)/tokens up
+
+stack: temporal ## What docker-compose.yml describes, without Docker: PostgreSQL, Temporal, two workers and the rest; until Ctrl-C
+	@exec $(BIN)/python -m tools.production $(if $(JSON),--json)
+
+secrets: ## Make the secrets that docker-compose.yml names, once, in secrets/
+	@$(PYTHON) tools/make_secrets.py
 
 test: temporal browser ## All tests, on a real Temporal server
 	@$(BIN)/pytest -q $(SIDE_BY_SIDE)

@@ -1,5 +1,8 @@
-"""What runs by itself, by the clock: Temporal's schedules, brought to what the settings say."""
+"""What runs by itself, by the clock: Temporal's schedules, brought to what the settings say. `python -m starter.schedules` does
+it once, for stacks that are not the embedded one."""
 
+import asyncio
+import sys
 from datetime import timedelta
 
 from temporalio.client import (
@@ -17,7 +20,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from connection import TASK_QUEUE
+from connection import TASK_QUEUE, connect
 from settings import Settings
 
 PROCESS_QUEUE = "process-queue"
@@ -92,3 +95,15 @@ async def _remove(client: Client, schedule_id: str) -> None:
     except RPCError as fault:
         if fault.status is not RPCStatusCode.NOT_FOUND:
             raise
+
+
+async def main(settings: Settings) -> None:
+    await arrange(await connect(settings), settings)
+    print(f"Schedules: {', '.join(wanted(settings)) or 'none'}.")
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(Settings()))
+    except (NotArranged, RuntimeError, ValueError) as fault:
+        sys.exit(f"The schedules can't be arranged: {fault}")
