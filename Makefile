@@ -10,6 +10,7 @@ READY := .venv/.ready
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/token-fulfillment
 # Two processes, each with a Temporal server of its own; the tests of a file stay together.
 SIDE_BY_SIDE := -n 2 --dist loadfile
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 help: ## List the targets
@@ -44,10 +45,11 @@ check: $(READY) ## Lint, format, types, and the rules of the project
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 	@$(BIN)/python tools/check_project.py
 
-lock: $(READY) ## Work requirements.lock out anew from pyproject.toml
+lock: $(READY) ## Work requirements.lock out anew from pyproject.toml, and from it what the image needs
 	@echo "Locking what pyproject.toml asks for, with hashes."
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-header --no-emit-index-url --quiet --output-file requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --group dev --upgrade $(LOCKED) --output-file requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --group build --constraints requirements.lock $(LOCKED) \
+		--output-file requirements-runtime.lock
 
 clean: ## Undo what the others made here: .venv, .local, caches
 	@if [ -f .local/stack.json ] && kill -0 "$$(sed -nE 's/.*"stack": *([0-9]+).*/\1/p' .local/stack.json)" 2> /dev/null; then \

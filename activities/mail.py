@@ -3,14 +3,16 @@
 import hashlib
 import secrets
 import smtplib
+import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser
 from email.policy import SMTP
 from email.utils import parseaddr
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from pydantic import BaseModel
@@ -48,11 +50,45 @@ class MailReport(BaseModel):
 
 
 @dataclass(frozen=True)
-class Route:
-    """Where mail is handed over, who sends it, and where its links lead."""
+class Relay:
+    """The mail server that takes our letters. `tls`: none, STARTTLS before anything else is said (RFC 3207), or within TLS from
+    the beginning (RFC 8314, 3.3). Its certificate must be good for `host`, by this machine's authorities or those in `ca_file`
+    (PEM). `user`: empty, nobody signs in. `timeout` in seconds."""
 
     host: str
     port: int
+    tls: Literal["none", "starttls", "implicit"] = "none"
+    ca_file: Path | None = None
+    user: str = ""
+    password: str = field(default="", repr=False)
+    timeout: float = 10
+
+    def connect(self) -> smtplib.SMTP:
+        """A connection, signed in, to be left by `with`. Raises OSError (ssl.SSLError for a certificate that is not good),
+        smtplib.SMTPException."""
+        if self.tls == "none":
+            return smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+        trusted = ssl.create_default_context(cafile=self.ca_file)
+        if self.tls == "implicit":
+            server = smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout, context=trusted)
+        else:
+            server = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+        try:
+            if self.tls == "starttls":
+                server.starttls(context=trusted)
+            if self.user:
+                server.login(self.user, self.password)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where mail is handed over, who sends it, and where its links lead."""
+
+    relay: Relay
     sender: str
     vendor_sender: str
     team: str
@@ -210,7 +246,7 @@ class Mail:
         content = self._seal.open(row.sealed_message, row.message_id)
         sender = parseaddr(str(BytesHeaderParser(policy=SMTP).parsebytes(content)["From"]))[1]
         refusal = None
-        with smtplib.SMTP(self._route.host, self._route.port, timeout=10) as server:
+        with self._route.relay.connect() as server:
             try:
                 server.sendmail(sender, [row.recipient], content)
             except smtplib.SMTPRecipientsRefused as fault:

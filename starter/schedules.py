@@ -1,8 +1,6 @@
 """What runs by itself, by the clock: Temporal's schedules, brought to what the settings say. `python -m starter.schedules` does
 it once, for stacks that are not the embedded one."""
 
-import asyncio
-import sys
 from datetime import timedelta
 
 from temporalio.client import (
@@ -22,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from connection import TASK_QUEUE, connect
 from settings import Settings
+from starter import job
 
 PROCESS_QUEUE = "process-queue"
 KNOWN = (PROCESS_QUEUE,)
@@ -103,7 +102,4 @@ async def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        asyncio.run(main(Settings()))
-    except (NotArranged, RuntimeError, ValueError) as fault:
-        sys.exit(f"The schedules can't be arranged: {fault}")
+    job.run(main(Settings()), (NotArranged, RPCError, RuntimeError, ValueError), "The schedules can't be arranged")

@@ -2,7 +2,6 @@
 yet: `python -m starter.search_attributes`. Temporal Cloud takes them by its own ways only (docs/deploying.md)."""
 
 import asyncio
-import sys
 import time
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -12,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from connection import connect
 from settings import Settings
+from starter import job
 from workflows.search_attributes import REGISTRY
 
 _PATIENCE = 30.0
@@ -64,7 +64,4 @@ async def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        asyncio.run(main(Settings()))
-    except (Mismatch, RPCError, RuntimeError, ValueError) as fault:
-        sys.exit(f"The search attributes can't be made: {fault}")
+    job.run(main(Settings()), (Mismatch, RPCError, RuntimeError, ValueError), "The search attributes can't be made")
