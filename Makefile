@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up stack secrets test test-fast golden check lock clean temporal browser
+.PHONY: help demo up stack secrets test test-fast test-stack check-compose golden check lock clean temporal browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -33,6 +33,12 @@ test: temporal browser ## All tests, on a real Temporal server
 
 test-fast: temporal ## All tests but those marked slow
 	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not slow"
+
+test-stack: temporal ## The journeys' tests on Temporal as in production, with PostgreSQL under it and under the application
+	@TEST_STACK=1 $(BIN)/pytest -q tests/journeys
+
+check-compose: $(READY) ## Have Docker Compose itself read docker-compose.yml (built once where it is not installed)
+	@$(BIN)/python -m tools.compose_config
 
 golden: temporal ## Record the histories of this release, for replay under later ones (RELEASE=x.y.z)
 	@test -n "$(RELEASE)" || { echo "Say which release: make golden RELEASE=0.2.0" >&2; exit 1; }
