@@ -1,11 +1,13 @@
 """The production-shaped stack as tests start it: any free ports, few shards, and clocks that can be moved."""
 
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from database import migrate
 from database.engine import engine_of, sessions_of
@@ -20,6 +22,9 @@ VARIABLES = {
 }
 FOR_JOURNEYS = ("search-attributes", "roles")
 """Temporal on PostgreSQL and the application's empty database, for workers that the test runs itself."""
+
+
+on_sqlite = pytest.mark.skipif("TEST_STACK" in os.environ, reason="reads the file of an SQLite database")
 
 
 @asynccontextmanager

@@ -123,3 +123,10 @@ async def test_the_sdk_s_own_variables_reach_the_client(
     config = (await connect(settings, lazy=True)).service_client.config
     assert config.api_key == "the-key"
     assert config.tls
+    # Or from the SDK's own file, so that the key stands in no environment.
+    monkeypatch.delenv("TEMPORAL_API_KEY")
+    (tmp_path / "temporal_config").write_text('[profile.default]\napi_key = "from a file"\n')
+    monkeypatch.setenv("TEMPORAL_CONFIG_FILE", str(tmp_path / "temporal_config"))
+    client = await connect(settings, lazy=True)
+    assert client.service_client.config.api_key == "from a file"
+    assert client.namespace == "tokens.a1b2c"

@@ -37,6 +37,7 @@ MADE: dict[str, Callable[[], str]] = {
     "tokens_database_password": random_key,
     "temporal_owner_password": random_key,
     "temporal_password": random_key,
+    "temporal_config": lambda: "",  # the SDK's configuration file, for Temporal Cloud or another cluster
     "tokens_payload_keys": key_ring,
     "tokens_seal_keys": key_ring,
     "tokens_pin_pepper": random_key,

@@ -109,7 +109,7 @@ def environment(service: Service, replica: str, places: Places, binaries: Binari
     }
     path = f"{Path(sys.executable).parent}:{binaries.path}:/usr/local/bin:/usr/bin:/bin"
     own = {"PATH": path, "HOME": str(places.state), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
-    return {**own, "TEMPORAL_CONFIG_FILE": "/dev/null", **given, **_beside(service, places)}
+    return {**own, **given, **_beside(service, places)}
 
 
 def _beside(service: Service, places: Places) -> dict[str, str]:
