@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-fast golden check audit-packages lock clean temporal browser
+.PHONY: help demo up stack secrets test test-fast test-stack check-compose golden check audit-packages lock clean temporal browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,6 +10,7 @@ READY := .venv/.ready
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/token-fulfillment
 # Two processes, each with a Temporal server of its own; the tests of a file stay together.
 SIDE_BY_SIDE := -n 2 --dist loadfile
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 help: ## List the targets
@@ -21,11 +22,23 @@ demo: temporal ## A hard and a soft token from request to Active, a replacement 
 up: temporal ## The embedded stack; stays up until Ctrl-C
 	@exec $(BIN)/tokens up
 
+stack: temporal ## What docker-compose.yml describes, without Docker: PostgreSQL, Temporal, two workers and the rest; until Ctrl-C
+	@exec $(BIN)/python -m tools.production $(if $(JSON),--json)
+
+secrets: ## Make the secrets that docker-compose.yml names, once, in secrets/
+	@$(PYTHON) tools/make_secrets.py
+
 test: temporal browser ## All tests, on a real Temporal server
 	@$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
 test-fast: temporal ## All tests but those marked slow
 	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not slow"
+
+test-stack: temporal ## The journeys' tests on Temporal as in production, with PostgreSQL under it and under the application
+	@TEST_STACK=1 $(BIN)/pytest -q tests/journeys
+
+check-compose: $(READY) ## Have Docker Compose itself read docker-compose.yml (built once where it is not installed)
+	@$(BIN)/python -m tools.compose_config
 
 golden: temporal ## Record the histories and tables of this release, for tests of later ones (RELEASE=x.y.z)
 	@test -n "$(RELEASE)" || { echo "Say which release: make golden RELEASE=0.2.0" >&2; exit 1; }
@@ -43,10 +56,11 @@ check: $(READY) ## Lint, format, types, and the rules of the project
 audit-packages: $(READY) ## Ask for known vulnerabilities of what requirements.lock pins
 	@$(BIN)/python tools/audit_packages.py
 
-lock: $(READY) ## Work requirements.lock out anew from pyproject.toml
+lock: $(READY) ## Work requirements.lock out anew from pyproject.toml, and from it what the image needs
 	@echo "Locking what pyproject.toml asks for, with hashes."
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-header --no-emit-index-url --quiet --output-file requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --group dev --upgrade $(LOCKED) --output-file requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --group build --constraints requirements.lock $(LOCKED) \
+		--output-file requirements-runtime.lock
 
 clean: ## Undo what the others made here: .venv, .local, caches
 	@if [ -f .local/stack.json ] && kill -0 "$$(sed -nE 's/.*"stack": *([0-9]+).*/\1/p' .local/stack.json)" 2> /dev/null; then \

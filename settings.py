@@ -1,13 +1,15 @@
-"""The one place where the environment is read: `TOKENS_*` variables, or an env file named `.env`.
+"""The one place where the environment is read: `TOKENS_*` variables, an env file named `.env`, or a folder of files that
+`TOKENS_SECRETS_DIR` names, each called as the variable whose value it holds (`tokens_seal_keys`): so containers get secrets.
 
 The Temporal connection is not here: it is read by the SDK's own `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
 `TEMPORAL_TLS_*` and `TEMPORAL_API_KEY` (see `connection.py`).
 """
 
+import os
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
 from limits import parse
@@ -21,8 +23,9 @@ from pydantic import (
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
+    model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from domain.policy import Policy
 
@@ -100,6 +103,8 @@ class Settings(BaseSettings):
     # Parties
     database_url: str | None = None
     """SQLAlchemy URL. Left out: SQLite at `<state>/tokens.db`."""
+    database_password: SecretStr = SecretStr("")
+    """Goes into the URL where that has none, so that it can come from a file."""
     import_folder: Path | None = None
     """Where `ImportTokens` looks for token makers' files; nothing outside it is read. Left out: `<state>/import`."""
     public_url: str | None = None
@@ -112,6 +117,14 @@ class Settings(BaseSettings):
     directory_url: str = "http://127.0.0.1:9103"
     party_timeout_seconds: Annotated[float, Field(gt=0)] = 5.0
     smtp_host: str = "127.0.0.1"
+    smtp_tls: Literal["none", "starttls", "implicit"] = "none"
+    """How mail is handed over: in the clear, after STARTTLS (port 587, RFC 3207), or within TLS from the beginning (port 465,
+    RFC 8314). The server's certificate is checked; without TLS nobody signs in."""
+    smtp_ca_file: Path | None = None
+    """Whose certificates are trusted, PEM. Left out: this machine's authorities."""
+    smtp_user: str = ""
+    """Left out: nobody signs in."""
+    smtp_password: SecretStr = SecretStr("")
 
     # Mail
     mail_from: str = "EPCS Tokens <epcs-tokens@rxnt.example>"
@@ -206,13 +219,46 @@ class Settings(BaseSettings):
 
     policy: Figures = Figures()
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The folder of secrets is named by a variable, which is read when the settings are. Raises ValueError."""
+        sources = (init_settings, env_settings, dotenv_settings)
+        folder = os.environ.get("TOKENS_SECRETS_DIR")
+        if not folder:
+            return sources
+        if not Path(folder).is_dir():
+            raise ValueError(f"TOKENS_SECRETS_DIR names {folder}, which is not a folder; correct it, or leave it out")
+        return (*sources, SecretsSettingsSource(settings_cls, secrets_dir=folder))
+
+    @model_validator(mode="after")
+    def _no_password_in_the_clear(self) -> Self:
+        if self.smtp_user and self.smtp_tls == "none":
+            raise ValueError(
+                "TOKENS_SMTP_USER needs TOKENS_SMTP_TLS=starttls or implicit, else the password would be read"
+            )
+        return self
+
     @property
     def audience_of_launches(self) -> str:
         return self.launch_audience or self.public_base
 
     @property
     def url_of_database(self) -> str:
-        return self.database_url or f"sqlite:///{(self.state / 'tokens.db').resolve()}"
+        if not self.database_url:
+            return f"sqlite:///{(self.state / 'tokens.db').resolve()}"
+        password = self.database_password.get_secret_value()
+        scheme, _, rest = self.database_url.partition("://")
+        user, at, place = rest.partition("@")
+        if not password or not at or ":" in user:
+            return self.database_url
+        return f"{scheme}://{user}:{quote(password, safe='')}@{place}"
 
     @property
     def folder_of_imports(self) -> Path:

@@ -32,7 +32,7 @@ from activities.enrollment import Enrollment
 from activities.import_folder import ImportFolder
 from activities.imports import Imports
 from activities.incidents import Incidents
-from activities.mail import Mail, Route
+from activities.mail import Mail, Relay, Route
 from activities.party import Party
 from activities.peers import Peers
 from activities.queue import Queue
@@ -156,8 +156,14 @@ class Dependencies(ExitStack):
 def route(settings: Settings) -> Route:
     """Where mail goes, by the settings."""
     return Route(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
+        relay=Relay(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            tls=settings.smtp_tls,
+            ca_file=settings.smtp_ca_file,
+            user=settings.smtp_user,
+            password=settings.smtp_password.get_secret_value(),
+        ),
         sender=settings.mail_from,
         vendor_sender=settings.vendor_mail_from,
         team=settings.team_email,

@@ -4,17 +4,19 @@ import hashlib
 import secrets
 import smtplib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser
 from email.policy import SMTP
 from email.utils import parseaddr
-from typing import Any, TypeGuard
+from pathlib import Path
+from typing import Any, Literal, TypeGuard
 from urllib.parse import urlencode
 
 from pydantic import BaseModel
@@ -35,11 +37,10 @@ from domain.chronicle import Letter
 from domain.policy import Policy
 from domain.reasons import LOSS
 
-_PATIENCE = 10.0
-"""Seconds for one answer of the mail server."""
 _AT_MOST = 100.0
-"""Seconds for one attempt in all: it must be over, thread and all, before Temporal begins the next (`SENDING` in
-`workflows/calls.py`), or the two would send the same letter side by side."""
+"""Seconds after which an attempt says nothing more to the mail server: it must be over, thread and all, before Temporal begins the
+next (`SENDING` in `workflows/calls.py`), or the two would send the same letter side by side. Another minute is for a
+connection begun just before."""
 GIVE_UP_AFTER = timedelta(days=4, hours=12)
 """A recipient that the server puts off again and again, such as a full mailbox (RFC 5321, 4.5.4.1: four to five days)."""
 _CLOSING = 421
@@ -67,11 +68,45 @@ class MailReport(BaseModel):
 
 
 @dataclass(frozen=True)
-class Route:
-    """Where mail is handed over, who sends it, and where its links lead."""
+class Relay:
+    """The mail server that takes our letters. `tls`: none, STARTTLS before anything else is said (RFC 3207), or within TLS from
+    the beginning (RFC 8314, 3.3). Its certificate must be good for `host`, by this machine's authorities or those in `ca_file`
+    (PEM). `user`: empty, nobody signs in. `timeout` in seconds."""
 
     host: str
     port: int
+    tls: Literal["none", "starttls", "implicit"] = "none"
+    ca_file: Path | None = None
+    user: str = ""
+    password: str = field(default="", repr=False)
+    timeout: float = 10
+
+    def connect(self) -> smtplib.SMTP:
+        """A connection, signed in, to be left by `with`. Raises OSError (ssl.SSLError for a certificate that is not good),
+        smtplib.SMTPException."""
+        if self.tls == "none":
+            return smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+        trusted = ssl.create_default_context(cafile=self.ca_file)
+        if self.tls == "implicit":
+            server = smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout, context=trusted)
+        else:
+            server = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+        try:
+            if self.tls == "starttls":
+                server.starttls(context=trusted)
+            if self.user:
+                server.login(self.user, self.password)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where mail is handed over, who sends it, and where its links lead."""
+
+    relay: Relay
     sender: str
     vendor_sender: str
     team: str
@@ -274,7 +309,7 @@ class Mail:
         """The mail server, until `over_at` (monotonic seconds), however slowly it answers."""
         if time.monotonic() >= over_at:
             raise TimeoutError
-        server = smtplib.SMTP(self._route.host, self._route.port, timeout=_PATIENCE)
+        server = self._route.relay.connect()
         too_late = threading.Timer(over_at - time.monotonic(), _cut, [server])
         too_late.daemon = True
         too_late.start()

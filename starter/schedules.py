@@ -1,4 +1,5 @@
-"""What runs by itself, by the clock: Temporal's schedules, brought to what the settings say."""
+"""What runs by itself, by the clock: Temporal's schedules, brought to what the settings say. `python -m starter.schedules` does
+it once, for stacks that are not the embedded one."""
 
 from datetime import timedelta
 
@@ -17,8 +18,9 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from connection import TASK_QUEUE
+from connection import TASK_QUEUE, connect
 from settings import Settings
+from starter import job
 
 PROCESS_QUEUE = "process-queue"
 ANCHOR_AUDIT = "anchor-audit"
@@ -98,3 +100,12 @@ async def _remove(client: Client, schedule_id: str) -> None:
     except RPCError as fault:
         if fault.status is not RPCStatusCode.NOT_FOUND:
             raise
+
+
+async def main(settings: Settings) -> None:
+    await arrange(await connect(settings), settings)
+    print(f"Schedules: {', '.join(wanted(settings)) or 'none'}.")
+
+
+if __name__ == "__main__":
+    job.run(main(Settings()), (NotArranged, RPCError, RuntimeError, ValueError), "The schedules can't be arranged")

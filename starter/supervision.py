@@ -129,6 +129,11 @@ def identity(pid: int) -> str | None:
     return None if len(shown) < 2 or shown[0].startswith("Z") else shown[1].strip()
 
 
+def tethered(command: list[str]) -> list[str]:
+    """What runs `command` so that it ends with this process (see `tether`)."""
+    return [sys.executable, "-I", "-S", _TETHER, str(os.getpid()), "--", *command]
+
+
 async def end_orphans(recorded: object, patience: float = 10.0) -> list[str]:
     """Ends what an earlier parent left running, by name to {"pid", "identity"}; returns the names of what was ended. A process
     that only got the number of one of them is left alone. Raises StackError if one can't be ended."""
@@ -163,6 +168,9 @@ class _Running:
         self.title = child.title[0].upper() + child.title[1:]
         self.process: asyncio.subprocess.Process | None = None
         self.started_at = 0.0
+        self.wanted = asyncio.Event()  # cleared: it is not started again
+        self.wanted.set()
+        self.ready = asyncio.Event()
         self._read_from = 0
 
     @property
@@ -174,12 +182,10 @@ class _Running:
         """In a session of its own: Ctrl-C is for the parent, which ends its children in order."""
         if self.log.exists() and self.log.stat().st_size > _LARGEST_LOG:
             self.log.replace(self.log.with_suffix(".log.1"))
-        tether = [sys.executable, "-I", "-S", _TETHER, str(os.getpid()), "--"]
         with self.log.open("ab") as log:
             self._read_from = log.tell()
             self.process = await asyncio.create_subprocess_exec(
-                *tether,
-                *self.child.command,
+                *tethered(self.child.command),
                 cwd=self.child.folder,
                 env=self.child.environment,
                 stdin=subprocess.DEVNULL,
@@ -200,6 +206,7 @@ class _Running:
                 )
             await asyncio.sleep(_POLL)
         self._must_run()  # what has answered may be another's
+        self.ready.set()
 
     async def _is_ready(self) -> bool:
         if self.child.answers is not None:
@@ -264,7 +271,7 @@ class Supervisor:
         self._tell, self._backoff, self._patience, self._grace = tell, backoff, patience, grace
         self._lock = lock_of(self.state)
         self._running: list[_Running] = []
-        self._watching: list[asyncio.Task[None]] = []
+        self._watching: dict[str, asyncio.Task[None]] = {}
         self._ready = False
 
     async def __aenter__(self) -> Self:
@@ -283,9 +290,9 @@ class Supervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._watching:
+        for task in self._watching.values():
             task.cancel()
-        await asyncio.gather(*self._watching, return_exceptions=True)
+        await asyncio.gather(*self._watching.values(), return_exceptions=True)
         try:
             for running in reversed(self._running):
                 await running.end(self._grace)
@@ -303,7 +310,52 @@ class Supervisor:
             await running.start()
             self._record()
         await all_of(*(running.until_ready(self._patience) for running in wave))
-        self._watching += [asyncio.create_task(self._watch(running)) for running in wave]
+        for running in wave:
+            self._watching[running.child.name] = asyncio.create_task(self._watch(running))
+
+    def pid(self, name: str) -> int | None:
+        """The process id of a child while it runs. Raises KeyError where there is no such child."""
+        return self._named(name).pid
+
+    async def hold(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Ends a child by that signal, and leaves it ended until `resume`. Returns when it has ended."""
+        running = self._named(name)
+        running.wanted.clear()
+        process = running.process
+        if process is not None and process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
+            await process.wait()
+
+    async def resume(self, name: str) -> None:
+        """Returns when the child runs and is ready again."""
+        running = self._named(name)
+        running.wanted.set()
+        await self.until_ready(name)
+
+    async def until_ready(self, name: str) -> None:
+        """Returns when the child runs and is ready, however often it must be started for that."""
+        running = self._named(name)
+        while running.pid is None:
+            running.ready.clear()  # of a process that has ended since
+            await running.ready.wait()
+        await running.ready.wait()
+
+    async def retire(self, name: str) -> None:
+        """Ends a child for good, mildly."""
+        running = self._named(name)
+        task = self._watching.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await running.end(self._grace)
+        self._running.remove(running)
+        self._record()
+
+    def _named(self, name: str) -> "_Running":
+        for running in self._running:
+            if running.child.name == name:
+                return running
+        raise KeyError(name)
 
     def ready(self) -> None:
         """From here on `connect_info` tells others of this stack."""
@@ -315,12 +367,16 @@ class Supervisor:
         while True:
             if running.process is not None:
                 await running.process.wait()
+                running.ready.clear()
                 if time.monotonic() - running.started_at > _LIVED_LONG:
                     wait = self._backoff[0]
-                self._tell(f"{running.title} ended ({running.how_ended()}); starting it again in {wait:g} s.")
+                again = f"starting it again in {wait:g} s" if running.wanted.is_set() else "as it was told to"
+                self._tell(f"{running.title} ended ({running.how_ended()}); {again}.")
                 await running.end(self._grace)
                 self._record()
-            await asyncio.sleep(wait)
+            if running.wanted.is_set():
+                await asyncio.sleep(wait)
+            await running.wanted.wait()
             wait = min(wait * 2, longest)
             try:
                 await running.start()

@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,11 @@ from connection import data_converter
 from settings import Settings
 from starter.temporal_binary import ensure
 from starter.temporal_server import fair_queue_flags, time_skipping_flags
+from tests import on_stack
+from tests.on_stack import Databases
 from tests.replay import golden
-from tests.stage import Stage, Theatre
+from tests.stage import Stage, Theatre, seal_of
+from tools.production.stack import ProductionStack
 from workflows.search_attributes import REGISTRY
 
 
@@ -56,10 +59,29 @@ async def temporal_server(settings: Settings, *flags: str) -> AsyncIterator[Clie
 
 
 @pytest.fixture(scope="session")
-async def temporal(settings: Settings) -> AsyncIterator[Client]:
+async def production(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ProductionStack | None]:
+    """Where TEST_STACK is set (`make test-stack`): Temporal as in production, on PostgreSQL. None otherwise."""
+    if not os.environ.get("TEST_STACK"):
+        yield None
+        return
+    async with on_stack.running(tmp_path_factory.mktemp("production"), on_stack.FOR_JOURNEYS) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+async def temporal(settings: Settings, production: ProductionStack | None) -> AsyncIterator[Client]:
     """A client of the one server that nearly all tests share."""
+    if production is not None:
+        yield await Client.connect(production.info["temporal"], data_converter=data_converter(settings))
+        return
     async with temporal_server(settings) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def databases(production: ProductionStack | None, settings: Settings) -> Databases | None:
+    """With TEST_STACK each test has a database of its own on PostgreSQL, too."""
+    return None if production is None else Databases(production, seal_of(settings))
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +93,10 @@ def theatre(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-async def stage(temporal: Client, theatre: Theatre, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(
+    temporal: Client, theatre: Theatre, tmp_path: Path, databases: Databases | None
+) -> AsyncIterator[Stage]:
     """A fresh database, a fresh mailbox and a worker on a task queue of its own."""
-    async with Stage(temporal, theatre, tmp_path) as stage:
-        yield stage
+    with databases.fresh() if databases else nullcontext() as url:
+        async with Stage(temporal, theatre, tmp_path, database_url=url) as stage:
+            yield stage

@@ -2,11 +2,14 @@
 
 import base64
 import json
+from pathlib import Path
 
+import pytest
 from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload
+from temporalio.service import TLSConfig
 
-from connection import EncryptionCodec, data_converter
+from connection import EncryptionCodec, connect, data_converter
 from settings import Settings
 from tests.stage import Stage
 from workflows.messages import Unreadable
@@ -86,3 +89,44 @@ async def test_the_sentence_of_a_failed_journey_is_encrypted_too(stage: Stage) -
     journey = await stage.start({"prescriber_id": "P-1025", "kind": "hard"})
     assert "ID proofing" in await journey.failed()
     assert "ID proofing" not in (await journey.handle.fetch_history()).to_json()
+
+
+async def test_the_sdk_s_own_variables_reach_the_client(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
+) -> None:
+    certificate, key = tmp_path / "client.pem", tmp_path / "client.key"
+    certificate.write_text("CERTIFICATE")
+    key.write_text("KEY")
+    cloud = {
+        "TEMPORAL_ADDRESS": "tokens.a1b2c.tmprl.cloud:7233",
+        "TEMPORAL_NAMESPACE": "tokens.a1b2c",
+        "TEMPORAL_TLS_CLIENT_CERT_PATH": str(certificate),
+        "TEMPORAL_TLS_CLIENT_KEY_PATH": str(key),
+        "TEMPORAL_TLS_SERVER_NAME": "inner.example",
+        "TEMPORAL_CONFIG_FILE": "/dev/null",
+    }
+    for name, value in cloud.items():
+        monkeypatch.setenv(name, value)
+    client = await connect(settings, lazy=True)
+    config = client.service_client.config
+    assert (config.target_host, client.namespace) == ("tokens.a1b2c.tmprl.cloud:7233", "tokens.a1b2c")
+    tls = config.tls
+    assert isinstance(tls, TLSConfig)
+    assert (tls.client_cert, tls.client_private_key, tls.domain) == (b"CERTIFICATE", b"KEY", "inner.example")
+    assert Settings(_env_file=None).namespace == "tokens.a1b2c"  # type: ignore[call-arg]
+    assert client.data_converter.payload_codec is not None
+    # With an API key instead of a certificate: TLS goes without saying.
+    for name in cloud:
+        if name.startswith("TEMPORAL_TLS"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TEMPORAL_API_KEY", "the-key")
+    config = (await connect(settings, lazy=True)).service_client.config
+    assert config.api_key == "the-key"
+    assert config.tls
+    # Or from the SDK's own file, so that the key stands in no environment.
+    monkeypatch.delenv("TEMPORAL_API_KEY")
+    (tmp_path / "temporal_config").write_text('[profile.default]\napi_key = "from a file"\n')
+    monkeypatch.setenv("TEMPORAL_CONFIG_FILE", str(tmp_path / "temporal_config"))
+    client = await connect(settings, lazy=True)
+    assert client.service_client.config.api_key == "from a file"
+    assert client.namespace == "tokens.a1b2c"

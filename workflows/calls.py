@@ -18,7 +18,7 @@ UNTIL_DONE = RetryPolicy(
 ATTEMPT = timedelta(seconds=30)
 """Longer than any party's own timeout; short, because a killed worker's attempt waits it out."""
 
-SENDING, SILENCE = timedelta(minutes=2), timedelta(seconds=10)
+SENDING, SILENCE = timedelta(minutes=3), timedelta(seconds=10)
 """Letters may take longer, as a slow mail server must not get one twice; a worker that was killed is noticed by its silence."""
 
 PEER_ATTEMPT = timedelta(seconds=15)

@@ -99,7 +99,6 @@ def test_an_attempt_ends_in_its_time_whatever_the_server_does(
     """Its thread, too: the next attempt, which Temporal begins when this one's time is over, is alone."""
     wanted = mailing(sessions, 3)
     monkeypatch.setattr(mail, "_AT_MOST", 0.5)
-    monkeypatch.setattr(mail, "_PATIENCE", 600)
     with server(letters_before_silence=1) as (port, taken), pytest.raises(ApplicationError, match="not take every"):
         send(sessions, port, wanted)
     with server() as (port, rest):

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from database.tables import ActivationLink, TokenRow
+from tests.on_stack import on_sqlite
 from tests.stage import Play, Stage
 
 
@@ -109,6 +110,7 @@ async def test_a_soft_token_s_link_is_good_for_fourteen_days_after_it_was_sent(s
     await journey.update("enroll_soft", {**enrolment, "link_hash": link_in(journey, "vendor_download_soft")})
 
 
+@on_sqlite
 async def test_a_link_is_kept_as_a_hash_and_nothing_else(stage: Stage) -> None:
     journey = await stage.request("hard")
     await journey.reach("Delivered")

@@ -18,6 +18,7 @@ from activities.imports import Imports
 from connection import data_converter
 from domain.token_files import Token
 from simulators import batch
+from tests.on_stack import on_sqlite
 from tests.stage import Play, Stage
 from tests.token_makers import KEY, PASSWORD, encrypted_pskc, tokens
 
@@ -173,6 +174,7 @@ def _payloads(message: Any) -> Any:
             yield from _payloads(part)
 
 
+@on_sqlite
 async def test_seeds_keys_and_passwords_stay_inside(
     stage: Stage, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

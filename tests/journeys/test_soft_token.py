@@ -17,6 +17,7 @@ from domain.samples import HARD_TOKENS, seed_of
 from simulators.soft_app import SoftApp
 from starter import soft_enrollment
 from starter.soft_enrollment import Stored
+from tests.on_stack import on_sqlite
 from tests.stage import Play, Stage
 
 PIN = "7093"
@@ -138,6 +139,7 @@ async def test_what_was_begun_and_abandoned_ends_with_the_journey(stage: Stage) 
         set_up(cancelled, await cancelled.now())
 
 
+@on_sqlite
 async def test_seed_and_pin_are_found_nowhere(stage: Stage, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """Neither in the database's files, nor in emails and logs, nor in the history, not even in what is encrypted there."""
     caplog.set_level(logging.DEBUG)

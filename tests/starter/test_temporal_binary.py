@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from settings import Settings
-from starter import temporal_binary, temporal_download
+from starter import go_build, temporal_binary, temporal_download
 from starter.temporal_binary import TemporalMissing, ensure, find
 
 
@@ -157,7 +157,7 @@ def test_it_is_built_once_and_kept(tmp_path: Path, said: list[str]) -> None:
 
 
 def test_progress_tells_time_and_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: list[str]) -> None:
-    monkeypatch.setattr(temporal_binary, "_TELL_EVERY", 0)
+    monkeypatch.setattr(go_build, "_TELL_EVERY", 0)
     go(tmp_path, f"echo some/package >&2\nread line < {fifo(tmp_path)}\n{GOOD_BUILD}")
 
     def tell(line: str) -> None:

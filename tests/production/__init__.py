@@ -1,0 +1,1 @@
+"""The production shape: what docker-compose.yml says, and the same without Docker."""
