@@ -116,6 +116,15 @@ async def test_a_locked_token_is_not_unlocked_by_whoever_holds_the_link(stage: S
     assert journey.letters() == before
 
 
+@pytest.mark.slow
+async def test_a_new_link_is_not_said_to_be_sent_before_it_is(stage: Stage, http: httpx.AsyncClient) -> None:
+    _, path = await ready(stage)
+    token = token_in(await http.get(path))
+    await stage.stop_worker()
+    answer = await http.post(f"{path}/resend", data={"form": token}, headers=SAME, timeout=60)
+    assert (answer.status_code, "had no answer yet" in answer.text) == (202, True)
+
+
 async def test_the_mailbox_is_for_the_embedded_stack_and_this_machine_only(
     stage: Stage, http: httpx.AsyncClient
 ) -> None:

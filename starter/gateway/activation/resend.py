@@ -11,6 +11,9 @@ from starter.journeys import NotDone, Refused, Unanswered
 
 _ONE_EACH = 600
 """Seconds in which one link is exchanged for one new one, by whichever copy of the gateway."""
+_UNCONFIRMED = (
+    "We have asked for a new link, and had no answer yet; if no email has come in ten minutes, please ask again."
+)
 
 
 async def resend(visit: Visit, _fields: Mapping[str, str]) -> Response:
@@ -31,7 +34,8 @@ async def resend(visit: Visit, _fields: Mapping[str, str]) -> Response:
         await visit.look()
         return visit.stands() or visit.show("activate/not_taken.html", 422, sentence=str(refusal))
     except Unanswered:
-        pass  # it was sent, and the email will follow
+        # What no worker has taken yet may still get lost with the server.
+        return visit.show("activate/not_taken.html", 202, heading="Not confirmed yet", sentence=_UNCONFIRMED)
     except (NotDone, RuntimeError):
         return visit.show("activate/not_taken.html", 503, sentence=SILENT)
     return visit.show("activate/sent.html")
