@@ -217,7 +217,8 @@ def _put(path: Path, text: str) -> None:
 
 
 async def test_the_server_s_database_gives_away_nobody(office: Office) -> None:
-    """The day's own data, and those of every sample prescriber. A workflow id, which is plain, shows that the search finds."""
+    """The day's own data, and those of every sample prescriber. A workflow id and a PIN sent without the codec show that the
+    search finds what is there in plain text."""
     secret = "Theodora Wrenfield-Oyelaran"
     body = {"prescriber_id": "P-1006", "kind": "soft", "email": f"{secret}@nowhere", "requested_by": secret}
     await office.client.start_workflow("TokenJourney", body, id="planted-control-7f3a", task_queue=TASK_QUEUE)
@@ -227,10 +228,15 @@ async def test_the_server_s_database_gives_away_nobody(office: Office) -> None:
     running = await office.client.start_workflow("TokenJourney", good, id="desk-7", task_queue=TASK_QUEUE)
     with pytest.raises(WorkflowUpdateFailedError):  # refused by its handler, so that the refusal is stored
         await running.execute_update("edit", {"email": f"{secret}@nowhere"})
+    raw = await Client.connect(office.info["temporal"])
+    await raw.get_workflow_handle("desk-7").signal("edit", {"pin": "5820"})
     kept = await asyncio.to_thread(_kept_by, Path(office.info["state"]))
     assert b"planted-control-7f3a" in kept
     assert b"desk-1" in kept
-    wanted = {secret, EMAIL, *ADDRESS.values(), *FIXED.values(), "Phone of Rosalind", *TYPED, *_sample_people()}
+    assert b'"5820"' in kept
+    wanted = {secret, EMAIL, *ADDRESS.values(), *FIXED.values(), "Phone of Rosalind", *_sample_people()}
+    # In quotes, as JSON has them: so few digits stand somewhere in times and ids by chance.
+    wanted |= {f'"{digits}"' for digits in TYPED}
     wanted -= {"MD", "Annapolis", "21401"}  # too short, or too common, to tell anything
     found = [text for text in sorted(wanted) if text.encode() in kept]
     assert found == []
