@@ -202,11 +202,12 @@ def _paste(title: str, where: str, offers: Offers) -> list[str]:
 
 
 def _json(body: dict[str, Any]) -> str:
-    return f"```json\n{json.dumps(body)}\n```"
+    # A line for each field: the UI gives details half a page, and cuts off what is wider.
+    return f"```json\n{json.dumps(body, indent=2)}\n```"
 
 
 def _promise_line(promise: Promise) -> str:
-    line = f"- {promise.what}: by {_when(promise.due)}"
+    line = f"{promise.what}: by {_when(promise.due)}"
     if promise.met_at:
         line += f", met {_when(promise.met_at)}"
     if promise.broken:

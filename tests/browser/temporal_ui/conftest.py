@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 from pydantic import SecretStr
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 
 from connection import TASK_QUEUE, data_converter
 from settings import Settings
@@ -19,6 +20,11 @@ from starter.clock import Clock
 from starter.stack import Stack
 
 PATIENCE = 30.0
+_LONGEST = 20_000
+"""Milliseconds that the browser may take for what it shows at once on a quiet machine."""
+
+_SIZE: ViewportSize = {"width": 1200, "height": 800}
+_NOT_JSON = "Input must be valid JSON"
 
 
 class Office:
@@ -29,6 +35,17 @@ class Office:
 
     def handle(self, workflow_id: str) -> WorkflowHandle[Any, Any]:
         return self.client.get_workflow_handle(workflow_id)
+
+    async def run_of(self, workflow_id: str) -> str:
+        """Its newest run, as soon as it is there: a journey starts others by itself."""
+        for _ in range(100):
+            try:
+                return (await self.handle(workflow_id).describe()).run_id
+            except RPCError as fault:
+                if fault.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"{workflow_id} has not been started")
 
     async def status(self, workflow_id: str) -> dict[str, Any]:
         return await asyncio.wait_for(self.handle(workflow_id).query("status"), PATIENCE)
@@ -83,7 +100,9 @@ class TemporalUi:
         await self._paste(page.locator("main"), pasted)
         await self.picture(picture)
         await page.get_by_role("button", name="Start Workflow").last.click()
-        await expect(page.get_by_text("Workflow started").or_(page.get_by_text("started").last).first).to_be_visible()
+        await expect(page.get_by_text("Workflow started").or_(page.get_by_text("started").last).first).to_be_visible(
+            timeout=_LONGEST
+        )
 
     async def send(self, how: str, workflow_id: str, name: str, pasted: str, picture: str = "") -> str:
         """More Actions, Send a Signal or Send an Update. What the form objects to; "" where it has closed."""
@@ -94,15 +113,18 @@ class TemporalUi:
         dialog = page.get_by_role("dialog").filter(has=page.get_by_role("heading", name=how))
         await dialog.locator("button[aria-haspopup]").first.click()
         option = dialog.get_by_role("option").filter(has_text=re.compile(rf"^\s*{name}\b(?!_)"))
-        await expect(option.locator(".menu-item-description")).not_to_be_empty()
+        await expect(option.locator(".menu-item-description")).not_to_be_empty(timeout=_LONGEST)
         await self.picture(f"{picture}-menu" if picture else "")
         await option.click()
         await self._paste(dialog, pasted)
         await self.picture(picture)
-        before = set((await dialog.inner_text(timeout=3000)).splitlines())
+        before = set((await dialog.inner_text()).splitlines())
+        if _NOT_JSON in before:
+            return _NOT_JSON
         await dialog.get_by_role("button", name="Submit").click()
         for _ in range(200):
-            shown = await dialog.all_inner_texts()  # does not wait for a form that has closed
+            # In one go: a form that is closing has no lines any more.
+            shown = await dialog.evaluate_all("all => all.filter(e => e.checkVisibility()).map(e => e.innerText)")
             if not shown:
                 return ""
             new = [line for line in shown[0].splitlines() if line.strip() and line not in before]
@@ -121,7 +143,7 @@ class TemporalUi:
             await shown.filter(has_text=re.compile(r"\S")).wait_for()
             said = await shown.inner_text()
             if all(text in said for text in texts):
-                await self.picture(picture, of="details")
+                await self.picture(picture, tall=True)
                 return said
             await asyncio.sleep(0.2)
         raise AssertionError(f"{[text for text in texts if text not in said]} not in {said}")
@@ -130,14 +152,17 @@ class TemporalUi:
         """The journey's page, on which all the texts stand."""
         await self.page.goto(await self._address(workflow_id, tab))
         for text in texts:
-            await expect(self.page.get_by_text(text).first).to_be_visible()
-        await self.picture(picture)
+            await expect(self.page.locator("main")).to_contain_text(text, timeout=_LONGEST)
+        await self.picture(picture, tall=True)
 
-    async def picture(self, name: str, of: str = "") -> None:
+    async def picture(self, name: str, *, tall: bool = False) -> None:
         """Keeps one, if pictures are kept."""
         if name and self._pictures:
+            if tall:
+                await self.page.set_viewport_size({"width": 1200, "height": 1500})
             await self.page.wait_for_timeout(400)  # what slides in has arrived
-            await self.page.screenshot(path=self._pictures / f"{name}.png", full_page=bool(of))
+            await self.page.screenshot(path=self._pictures / f"{name}.png")
+            await self.page.set_viewport_size(_SIZE)
 
     async def _paste(self, form: Locator, text: str) -> None:
         if text:
@@ -149,7 +174,7 @@ class TemporalUi:
             await self.page.wait_for_timeout(100)
 
     async def _address(self, workflow_id: str, tab: str = "timeline") -> str:
-        run_id = (await self._office.handle(workflow_id).describe()).run_id
+        run_id = await self._office.run_of(workflow_id)
         return f"{self._base}/{workflow_id}/{run_id}/{tab}"
 
 
@@ -161,7 +186,7 @@ async def ui(browser: Browser, office: Office) -> AsyncIterator[TemporalUi]:
     """`OPERATING_PICTURES=1` writes the pictures of docs/temporal-ui.md."""
     import os
 
-    context = await browser.new_context(viewport={"width": 1200, "height": 800}, timezone_id="UTC")
-    context.set_default_timeout(15_000)
+    context = await browser.new_context(viewport=_SIZE, timezone_id="UTC")
+    context.set_default_timeout(_LONGEST)
     async with context:
         yield TemporalUi(await context.new_page(), office, PICTURES if os.environ.get("OPERATING_PICTURES") else None)
