@@ -111,7 +111,7 @@ async def test_what_is_refused_touches_nothing(stage: Stage, body: dict[str, Any
 async def test_without_id_proofing_it_touches_nothing(stage: Stage) -> None:
     old = await active(stage)
     with stage.sessions.begin() as session:
-        session.connection().exec_driver_sql("update prescribers set id_proofed = 0")
+        session.connection().exec_driver_sql("update prescribers set id_proofed = false")
     assert "has not completed ID proofing" in await (await replace(stage, old)).failed()
     assert await old.signs()
 
@@ -227,14 +227,14 @@ async def test_a_cancellation_in_the_ui_leaves_it_running(stage: Stage) -> None:
     old = await active(stage)
     new_id = broken_off(stage, old)
     with stage.sessions.begin() as session:
-        session.connection().exec_driver_sql("update prescribers set id_proofed = 0")
+        session.connection().exec_driver_sql("update prescribers set id_proofed = false")
     replacement = await replace(stage, old)
     await replacement.wait(minutes=1)
     assert (await old.result())["status"] == "Deactivated"
     await replacement.handle.cancel()
     await replacement.wait(minutes=1)
     with stage.sessions.begin() as session:
-        session.connection().exec_driver_sql("update prescribers set id_proofed = 1")
+        session.connection().exec_driver_sql("update prescribers set id_proofed = true")
     await replacement.wait(hours=2)
     assert (await replacement.result())["journey_id"] == new_id
     assert (await (await stage.peer(new_id)).status())["status"] == "Requested"
