@@ -40,7 +40,7 @@ async def test_a_changed_order_of_steps_is_caught(monkeypatch: pytest.MonkeyPatc
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     await unsandboxed.replay_workflow(history)
-    monkeypatch.setattr(token_journey, "queue", hasty)
+    monkeypatch.setattr(token_journey, "_STAGES", (hasty, *token_journey._STAGES[1:]))  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(workflow.NondeterminismError):
         await unsandboxed.replay_workflow(history)
 

@@ -475,6 +475,7 @@ async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_
             "state",
             "mail",
             "import_folder",
+            "desk",
             "operator_key_file",
             "seal_keys",
             "pids",
