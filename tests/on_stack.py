@@ -31,6 +31,7 @@ on_sqlite = pytest.mark.skipif("TEST_STACK" in os.environ, reason="reads the fil
 async def running(state: Path, only: Sequence[str] | None = None) -> AsyncIterator[ProductionStack]:
     """A fresh stack, of which nothing is left afterwards."""
     stack = ProductionStack(state, print, VARIABLES, only=only)
+    stack.remove()  # what a run that was killed has left
     try:
         async with stack:
             yield stack

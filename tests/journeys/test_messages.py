@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
@@ -135,8 +136,8 @@ async def test_signal_is_accepted_or_kept_with_its_reason(stage: Stage, kind: st
     assert refused["message"] == name
     assert refused["reason"].endswith("instead.")
     with stage.sessions() as session:
-        rows = session.connection().exec_driver_sql(
-            "select refused from audit where journey_id = ? and refused is not null", (journey.id,)
+        rows = session.execute(
+            text("select refused from audit where journey_id = :id and refused is not null"), {"id": journey.id}
         )
         assert [row[0] for row in rows] == [refused["reason"]]
 

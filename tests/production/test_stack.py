@@ -38,6 +38,7 @@ pytestmark = [
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ProductionStack]:
     """Not entered yet; the database goes at the end."""
     stack = ProductionStack(tmp_path_factory.mktemp("stack"), print, on_stack.VARIABLES)
+    stack.remove()  # what a run that was killed has left
     yield stack
     stack.remove()
 

@@ -17,16 +17,19 @@ class Database:
     """The server's files. PostgreSQL refuses to run as root: then it runs as user `postgres`, and its files lie where that user
     may go, outside `state`."""
 
-    def __init__(self, state: Path, binaries: Binaries) -> None:
-        self._binaries = binaries
+    def __init__(self, state: Path) -> None:
         self._root = os.geteuid() == 0
         digest = hashlib.sha256(str(state).encode()).hexdigest()[:16]
         self.folder = Path(f"/var/tmp/token-fulfillment-{digest}") if self._root else state / "postgresql"  # noqa: S108
         self._data = self.folder / "data"
 
-    def make(self, password: str) -> None:
+    @property
+    def exists(self) -> bool:
+        return (self._data / "PG_VERSION").exists()
+
+    def make(self, binaries: Binaries, password: str) -> None:
         """Nothing where it is there already. Raises StackError."""
-        if (self._data / "PG_VERSION").exists():
+        if self.exists:
             self._check_owner()
             return
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -41,7 +44,7 @@ class Database:
             subprocess.run(  # noqa: S603
                 [
                     *self._as_user(),
-                    str(self._binaries.postgresql / "initdb"),
+                    str(binaries.postgresql / "initdb"),
                     *("-D", str(self._data), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"),
                     *("--auth-host=scram-sha-256", "--auth-local=scram-sha-256", f"--pwfile={file}"),
                 ],
@@ -56,10 +59,10 @@ class Database:
         finally:
             file.unlink(missing_ok=True)
 
-    def command(self, port: int, flags: list[str]) -> list[str]:
+    def command(self, binaries: Binaries, port: int, flags: list[str]) -> list[str]:
         """The server, with the flags that the compose file gives it."""
         own = ["-D", str(self._data), "-p", str(port), "-k", str(self.folder), "-c", f"listen_addresses={HOST}"]
-        return [*self._as_user(), str(self._binaries.postgresql / "postgres"), *own, *flags]
+        return [*self._as_user(), str(binaries.postgresql / "postgres"), *own, *flags]
 
     def remove(self) -> None:
         """All data, for good."""

@@ -57,6 +57,7 @@ class ProductionStack:
         every = services({**given, **ports})
         self.services = {one.name: one for one in every.values() if _wanted(one, every, only, profiles)}
         self.places = native.Places(state, self.services)
+        self._database = Database(state)
         self.supervisor = Supervisor(state, tell, backoff, patience=_JOB_PATIENCE, grace=20)
         self._tell = tell
         self._exit = AsyncExitStack()
@@ -114,7 +115,7 @@ class ProductionStack:
         await self.supervisor.retire(name)
 
     def remove(self) -> None:
-        """After leaving: the database's files, which lie outside the state folder where this runs as root."""
+        """While it does not run: the database's files, which lie outside the state folder where this runs as root."""
         self._database.remove()
 
     # Starting
@@ -123,8 +124,11 @@ class ProductionStack:
         async with AsyncExitStack() as undo:
             await undo.enter_async_context(self.supervisor)
             self._binaries = await asyncio.to_thread(binaries.ensure, self._tell)
-            self._database = Database(self.supervisor.state, self._binaries)
-            make_secrets.make(self.secrets)
+            if "postgres_password" in make_secrets.make(self.secrets) and self._database.exists:
+                raise StackError(
+                    f"The database in {self._database.folder} was made with other secrets than those in {self.secrets}, which are"
+                    " new; bring the old ones back, or remove that database."
+                )
             self.info.update(self._info())
             for wave in in_order(self.services):
                 await all_of(*(self._start(service) for service in wave))
@@ -145,7 +149,9 @@ class ProductionStack:
             await self._run(service)
             return
         if service.name == "postgres":
-            await asyncio.to_thread(self._database.make, (self.secrets / "postgres_password").read_text())
+            await asyncio.to_thread(
+                self._database.make, self._binaries, (self.secrets / "postgres_password").read_text()
+            )
         await self.supervisor.start(*(self._child(service, name, {}) for name in native.replicas(service)))
 
     def _hand_over_secrets(self, service: Service) -> None:
@@ -185,7 +191,7 @@ class ProductionStack:
         environment = {**native.environment(service, name, self.places, self._binaries), **variables}
         if service.name == "postgres":
             flags = [self.places.here(part, service, name) for part in service.command[1:]]
-            command = self._database.command(self.port(name), flags)
+            command = self._database.command(self._binaries, self.port(name), flags)
         else:
             command = native.command(service, name, self.places, self._binaries)
         ports = tuple(Wanted(self.places.port(name, port), name, _setting(service, port)) for port in service.exposed)
