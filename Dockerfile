@@ -18,7 +18,7 @@ FROM python:3.11.13-slim-bookworm
 ENV PATH=/opt/tokens/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 RUN useradd --uid 1000 --no-create-home --home-dir /var/lib/tokens tokens \
     # Whoever owns the secrets' files runs it, so anybody may write here.
-    && install -d -m 1777 /var/lib/tokens /var/lib/tokens/import
+    && install -d -m 1777 /var/lib/tokens /var/lib/tokens/import /var/lib/tokens/anchors
 COPY --from=made /opt/tokens /opt/tokens
 COPY --from=made /opt/token-fulfillment /opt/token-fulfillment
 WORKDIR /opt/token-fulfillment

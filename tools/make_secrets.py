@@ -45,6 +45,7 @@ MADE: dict[str, Callable[[], str]] = {
         {sender: random_key() for senders in SENDERS.values() for sender in senders}
     ),
     "tokens_ehr_public_keys": lambda: "{}",  # the EHR's, to be put in by hand
+    "tokens_audit_key": random_key,
     "tokens_smtp_password": lambda: "",  # the mail relay's, to be put in by hand
     "grafana_password": random_key,
 }

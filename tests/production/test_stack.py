@@ -206,10 +206,7 @@ async def the_ui_reads_what_the_server_can_not(stack: ProductionStack, client: C
 async def the_dashboard_asks_for_what_there_is(stack: ProductionStack) -> None:
     """Each metric that the dashboard and the alerts name is one that is offered where Prometheus looks."""
     offered: set[str] = set()
-    sources = [("gateway", 8080), ("temporal", 9090)]
-    workers_tell = "metrics_port" in Settings.model_fields
-    if workers_tell:
-        sources += [("worker-1", 9464), ("worker-2", 9464)]
+    sources = [("gateway", 8080), ("temporal", 9090), ("worker-1", 9464), ("worker-2", 9464)]
     async with httpx.AsyncClient(timeout=30) as http:
         for name, port in sources:
             text = (await http.get(f"http://127.0.0.1:{stack.port(name, port)}/metrics")).text
@@ -221,13 +218,7 @@ async def the_dashboard_asks_for_what_there_is(stack: ProductionStack) -> None:
         _family(name) for query in asked for name in re.findall(r"\b(?:tokens|temporal|gateway|service)_\w+", query)
     }
     assert len(named) > 8
-    missing = {
-        name
-        for name in named - offered
-        # Of what the workers count, some has not happened yet.
-        if workers_tell or not re.match(r"temporal_|tokens_(?!webhooks)", name)
-    }
-    assert missing - {"service_name", "temporal_workflow_task_execution_failed"} == set()
+    assert named - offered - {"service_name", "temporal_workflow_task_execution_failed"} == set()
 
 
 def _family(name: str) -> str:

@@ -17,7 +17,7 @@ EVERY = "TOKENS_PROCESS_QUEUE_EVERY"
 
 
 def every(settings: Settings, pace: Any) -> Settings:
-    never = {"reconcile_every": None, "daily_digest_every": None}
+    never = {"reconcile_every": None, "daily_digest_every": None, "audit_anchor_every": None}
     return settings.model_copy(update={**never, "process_queue_every": pace})
 
 
@@ -37,10 +37,11 @@ async def described(client: Client) -> ScheduleDescription | None:
 
 async def test_made_changed_and_removed_as_the_settings_say(client: Client, settings: Settings) -> None:
     assert settings.process_queue_every is None
-    assert set(schedules.wanted(settings)) == {schedules.RECONCILE, schedules.DAILY_DIGEST}
+    by_default = (schedules.RECONCILE, schedules.DAILY_DIGEST, schedules.ANCHOR_AUDIT)
+    assert set(schedules.wanted(settings)) == {*by_default}
     await schedules.arrange(client, settings)
     assert await described(client) is None
-    for schedule_id in (schedules.RECONCILE, schedules.DAILY_DIGEST):
+    for schedule_id in by_default:
         found = await client.get_schedule_handle(schedule_id).describe()
         zone = found.schedule.spec.time_zone_name
         assert (zone, found.schedule.spec.intervals) == ("America/New_York", [])

@@ -489,7 +489,7 @@ async def test_the_real_stack_carries_a_journey_and_goes_on_after_a_restart(tmp_
         body = {"prescriber_id": "P-1001", "kind": "hard", "requested_by": "the prescriber"}
         journey = await client.start_workflow("TokenJourney", body, id="token-kept", task_queue=TASK_QUEUE)
         assert await status_of(journey) == "Requested"
-        assert sorted(await scheduled(client)) == ["daily-digest", "process-queue", "reconcile"]
+        assert sorted(await scheduled(client)) == ["anchor-audit", "daily-digest", "process-queue", "reconcile"]
     assert gone(first["pids"])
     assert connect_info(settings.state) is None
     async with Stack(settings, said.append) as running:

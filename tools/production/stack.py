@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from settings import Settings
 from starter.supervision import HOST, Child, StackError, Supervisor, Tell, Wanted, all_of, choose, tethered
 from tools import make_secrets
 from tools.production import binaries, health, native
@@ -28,7 +27,6 @@ PORTS = {
 }
 """What the compose file publishes, by the variable that changes it. 0: any free one."""
 _JOB_PATIENCE = 120.0
-_READY_LINE = frozenset({"worker"} if "metrics_port" not in Settings.model_fields else ())
 
 
 class ProductionStack:
@@ -195,8 +193,6 @@ class ProductionStack:
         else:
             command = native.command(service, name, self.places, self._binaries)
         ports = tuple(Wanted(self.places.port(name, port), name, _setting(service, port)) for port in service.exposed)
-        if service.name in _READY_LINE:
-            return Child(name, name, command, environment, ROOT)
         return Child(name, name, command, environment, ROOT, ports, self._health(service, name, environment))
 
     def _health(self, service: Service, name: str, environment: Mapping[str, str]) -> Any:
