@@ -54,7 +54,7 @@ async def test_what_is_malformed_is_told_at_its_field_and_nothing_typed_is_lost(
     await typed_serial(page, serial)
     for typed in ("", "12345", "abcdef", "1234567"):
         await typed_passcode(page, typed)
-        await expect(page.locator("#passcode-wrong")).to_contain_text("exactly six digits")
+        await expect(page.locator("#passcode-wrong")).to_contain_text("has six digits")
         await expect(page.get_by_role("textbox", name="Passcode")).to_have_value("")
     await page.get_by_role("link", name="Change the serial number").click()
     await expect(field).to_have_value(serial)
