@@ -192,7 +192,7 @@ class Records:
                 # A journey that was restored to an earlier state must not bring back a token that is refused by now.
                 audit.append(session, journey.journey_id, writing.run_id, journey.unwritten)
                 return
-            settled, synced_before = judged(row.promises, journey.promises), row.active_at is not None
+            settled, synced_before = judged(row.promises or [], journey.promises), row.active_at is not None
             for column in _COPIED:
                 setattr(row, column, getattr(journey, column))
             row.live = not journey.ended

@@ -1,6 +1,8 @@
 """What runs by itself, by the clock: Temporal's schedules, brought to what the settings say. `python -m starter.schedules` does
 it once, for stacks that are not the embedded one."""
 
+import asyncio
+import time
 from datetime import timedelta
 
 from temporalio.client import (
@@ -29,6 +31,9 @@ DAILY_DIGEST = "daily-digest"
 KNOWN = (PROCESS_QUEUE, RECONCILE, DAILY_DIGEST, ANCHOR_AUDIT)
 """The ids of all schedules of this system; one that is not wanted any more is removed, others are left alone."""
 
+_PATIENCE = 60.0
+"""Seconds for which a server is waited for that is not ready yet."""
+_AGAIN = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED})
 _CATCH_UP = timedelta(minutes=10)
 """After an outage a run that is later than this is not made up for: the next one does its work."""
 
@@ -103,7 +108,18 @@ async def _remove(client: Client, schedule_id: str) -> None:
 
 
 async def main(settings: Settings) -> None:
-    await arrange(await connect(settings), settings)
+    """Waits for a server that has only just begun, whose parts find each other in some seconds. Raises as `arrange` does."""
+    client = await connect(settings)
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            await arrange(client, settings)
+        except RPCError as fault:
+            if fault.status not in _AGAIN or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.5)
+        else:
+            break
     print(f"Schedules: {', '.join(wanted(settings)) or 'none'}.")
 
 

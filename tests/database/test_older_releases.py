@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, Update, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from database import migrate
@@ -35,6 +35,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+_ONLY_ADDED_TO = ("audit", "audit_heads")
+"""No release has changed a row of the trail, or moved a head but forwards; `test_audit.py` plays how 0.1.0 adds to it."""
+
+
 def at_work(engine: Engine, release: Path, number: int) -> list[str]:
     """Everything that the release's code does to its tables: it adds a row to each, reads all columns, changes each. Returns what
     it could not."""
@@ -48,6 +52,8 @@ def at_work(engine: Engine, release: Path, number: int) -> list[str]:
             update(table).where(*keys).values(rest),
             select(table).where(*keys),
         ):
+            if table.name in _ONLY_ADDED_TO and isinstance(statement, Update):
+                continue
             try:
                 with engine.begin() as connection:
                     connection.execute(statement)

@@ -161,13 +161,11 @@ async def test_a_backup_was_restored(stage: Stage) -> None:
     letters = kept.letters()
     serial = (await kept.status())["serial_number"]
 
-    with closing(sqlite3.connect(stage.folder / "tokens.db", isolation_level=None, timeout=30)) as there:
-        there.execute(f"attach '{old}' as backup")
-        there.execute("begin immediate")
-        for table in ("journeys", "tokens", "audit", "audit_heads", "emails", "activation_links"):
-            there.execute(f"delete from main.{table}")
-            there.execute(f"insert into main.{table} select * from backup.{table}")
-        there.execute("commit")
+    with (
+        closing(sqlite3.connect(old)) as then,
+        closing(sqlite3.connect(stage.folder / "tokens.db", timeout=30)) as there,
+    ):
+        then.backup(there)
     assert stage.rows("select journey_id, status from journeys") == [(kept.id, "Delivered")]
 
     report = await reconciled(stage)

@@ -57,6 +57,8 @@ async def test_every_history_replays(stage: Stage, settings: Settings) -> None:
     assert (await (await stage.open("ProcessQueue", {"operator": "Dana"})).result())["processed"] >= 1
     with pytest.raises(WorkflowFailureError):
         await (await stage.open("ImportTokens", {"file": "nowhere.csv", "imported_by": "Ann"})).handle.result()
+    await (await stage.open("Reconcile", {"limit": 0})).handle.result()
+    await (await stage.open("DailyDigest")).handle.result()
     assert "TOKENS_AUDIT_KEY" in await (await stage.open("AnchorAudit")).failed()
     replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter(settings), workflow_runner=SANDBOX)
     played = await histories(stage.client)

@@ -102,5 +102,5 @@ def _promises(row: Any) -> list[dict[str, Any]]:
             "broken": promise["broken"][:255] if promise.get("broken") else None,
             "ended_at": None if promise["met_at"] else row.ended_at,
         }
-        for number, promise in enumerate(kept, 1)
+        for number, promise in enumerate(kept if isinstance(kept, list) else (), 1)
     ]
