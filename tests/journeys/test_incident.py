@@ -67,7 +67,7 @@ async def test_a_loss_on_a_saturday_is_due_on_monday_and_counts_from_when_it_was
     await incident.result()
     reported = datetime.now(UTC) - timedelta(days=3)
     order = {"journey_id": journey.id, "reason": "lost", "reported_at": reported.isoformat()}
-    late = await stage.open("SecurityIncident", order)
+    late = await stage.peer((await stage.open("SecurityIncident", order)).id)
     assert datetime.fromisoformat((await late.status())["opened_at"]) == reported
 
 
