@@ -125,7 +125,7 @@ async def test_an_operator_signs_in_and_out(stage: Stage, gateway: Upstream) -> 
         cookie = let_in.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie
-        assert (await browser.form("/ops/sign-in", key=key, to="//evil.example")).headers["location"] == "/ops/sign-in"
+        assert (await browser.form("/ops/sign-in", key=key, to="//evil.example")).headers["location"] == "/ops"
 
         sealed = await browser.post("/codec/encode", json=TYPED, headers=UI)
         assert (await browser.post("/codec/decode", json=sealed.json(), headers=UI)).json() == TYPED

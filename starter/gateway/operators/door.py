@@ -17,7 +17,7 @@ from starter.gateway.signon.forms import NotTaken, fields_of
 from starter.gateway.signon.origin import from_our_pages, secure
 
 SIGN_IN = "/ops/sign-in"
-HOME = SIGN_IN
+HOME = "/ops"
 """Where a sign-in leads if nothing else was asked for."""
 _OUR_PAGE = re.compile(r"/ops([/?][A-Za-z0-9._~:@%&=+/?-]*)?")
 _KEY = re.compile(KEY)
