@@ -14,6 +14,7 @@ from activities.comparison import Comparison, Survey
 from activities.repairs import Findings, Repair, Repairs
 from domain.reconciling import LOOKS, Finding, Look, Suspect
 from workflows import calls
+from workflows.details import not_started
 from workflows.messages import ReconcileOrder, ReconcileReport, Refused, read
 
 _SHOWN = 100
@@ -42,6 +43,7 @@ class Reconcile:
     @workflow.run
     async def run(self, *bodies: Any) -> ReconcileReport:
         if self.problem:
+            workflow.set_current_details(not_started("Reconcile", self.problem.message, ReconcileOrder))
             raise self.problem
         limit = self.order.limit
         if limit is None:

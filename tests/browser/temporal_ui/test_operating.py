@@ -119,6 +119,10 @@ async def test_the_queue_is_processed_and_a_carrier_s_problem_answered(office: O
         "Ask the carrier",
         picture="attention",
     )
+    seen = '{"by": "Dana", "note": "the carrier looks for the door"}'
+    assert await ui.send("Update", "desk-1", "acknowledge", seen) == ""
+    details = await ui.reads("desk-1", "the carrier looks for the door, by Dana")
+    assert "Needs attention" not in details
     assert (
         await ui.send(
             "Signal", "desk-1", "vendor_event", json.dumps({"event": "activation_email_bounced", **_at(event)})
@@ -204,6 +208,10 @@ async def test_stock_is_imported_and_a_prescriber_leaves(office: Office, ui: Tem
     await ui.reads("leaving-no", "DeactivateAll: not started", "must be confirmed")
     await ui.start("DeactivateAll", "leaving", json.dumps({**leaving, "confirmed": True}))
     await ui.reads("leaving", "All tokens of prescriber P-1002: done", "desk-2 (soft): deactivated", picture="leaving")
+    await ui.start("Reconcile", "reconcile-no", '{"limit": "all"}')
+    await ui.reads("reconcile-no", "Reconcile: not started", "limit: input should be a valid integer")
+    await ui.start("Reconcile", "reconcile-look", '{"limit": 0}')
+    await ui.reads("reconcile-look", "Reconcile: 0 repaired", "Done.")
     await ui.shows("desk-1", "rosalind.veldt", picture="timeline")
     await ui.shows("desk-1", "Ask the token back by mail", tab="history")
 
