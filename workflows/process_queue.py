@@ -14,7 +14,7 @@ from domain.status import Kind
 from workflows import calls
 from workflows.details import not_started
 from workflows.messages import MOST_AT_ONCE, Handled, QueueOrder, QueueReport, Refused, Underway
-from workflows.runs import begin
+from workflows.runs import Unmended, begin
 from workflows.unknown import Shown
 
 _PAGE = 50
@@ -38,10 +38,13 @@ class ProcessQueue(Shown):
         super().__init__()
         self.problem: Refused | None = None
         self.order = QueueOrder(operator="unknown")
+        self.unmended: Unmended | None = None
         try:
             self.order, self.problem = begin(QueueOrder, bodies, "ProcessQueue")
         except Refused as fault:
             self.problem = fault
+        except Unmended as fault:
+            self.unmended = fault  # raised by `run`, as in `TokenJourney`
         self.report = QueueReport(operator=self.order.operator, kind=self.order.kind)
         self.reached = Reached()
         self.none_left = False
@@ -54,6 +57,8 @@ class ProcessQueue(Shown):
 
     async def carry_out(self) -> QueueReport:
         """The whole of it. Raises Refused where nothing was touched."""
+        if self.unmended:
+            raise self.unmended
         if self.problem:
             self.display(not_started("ProcessQueue", self.problem.message, QueueOrder))
             raise self.problem

@@ -24,7 +24,7 @@ from workflows import search_attributes as attributes
 from workflows.details import details, may_be_sent
 from workflows.messages import Next, Outcome, Refused, Snapshot, TokenRequest, example
 from workflows.recorded import last_step
-from workflows.runs import begin
+from workflows.runs import Unmended, begin
 from workflows.stages import promises
 from workflows.stages.activate import activate
 from workflows.stages.deliver import deliver
@@ -58,11 +58,14 @@ class TokenJourney(TokenMessages):
     def __init__(self, *bodies: Any) -> None:
         super().__init__()
         self.request = TokenRequest(prescriber_id="unknown", kind=Kind.HARD)
+        self.unmended: Unmended | None = None
         try:
             self.request, forged = begin(TokenRequest, bodies, "TokenJourney", as_0_1=not self.since_0_2)
             self.problem = forged or self.problem
         except Refused as fault:
             self.problem = fault
+        except Unmended as fault:
+            self.unmended = fault  # raised by `run`: here the SDK would leave a coroutine behind
         self.state = self.request.carried or Journey(
             journey_id=workflow.info().workflow_id,
             prescriber_id=self.request.prescriber_id,
@@ -75,6 +78,8 @@ class TokenJourney(TokenMessages):
 
     @workflow.run
     async def run(self, *bodies: Any) -> Outcome:
+        if self.unmended:
+            raise self.unmended
         if self.problem:
             raise await self.turned_away(self.problem, by=None)
         await self.carry()
