@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
 
 from activities.beating import Beating
 from activities.letters import LETTERS, LetterError, compose
@@ -128,14 +128,15 @@ class Mail:
         self._seal = seal
         self._route = route
 
-    @activity.defn(name="mail.send")
+    # Torn away between the server's 250 and the record of it, a letter would go out twice.
+    @activity.defn(name="mail.send", no_thread_cancel_exception=True)
     def send(self, mailing: Mailing) -> MailReport:
         """Records each letter, sends it, records that it was sent.
 
         A letter that is recorded as sent is never sent again. One whose sending broke off is sent again as the same
         bytes under the same Message-ID. One whose recipient is put off (4xx) holds up no other: it is `deferred`, and refused
         after `GIVE_UP_AFTER`. Raises when the mail server can't be reached or asks to come later; letters
-        that could be sent by then stay sent.
+        that could be sent by then stay sent. Cancelled, it ends with the letter in hand and raises CancelledError.
         """
         with self._sessions.begin() as session:
             pending = [self._recorded(session, mailing, letter) for letter in mailing.letters]
@@ -144,6 +145,8 @@ class Mail:
         over_at = time.monotonic() + _AT_MOST
         with Beating():
             for letter, row in zip(mailing.letters, pending, strict=True):
+                if activity.is_cancelled():
+                    raise CancelledError("letters are left")
                 if row.state == "sending":
                     try:
                         self._deliver(row, over_at)

@@ -226,6 +226,9 @@ class _Controller(Controller):
         """The base class stops the loop without waiting for what it cancels."""
         assert self.server is not None
         self.server.close()
+        # A connection accepted a moment ago has no transport yet, and would never be closed.
+        for _ in range(5):
+            await asyncio.sleep(0)
         for session in list(self._sessions):
             if session.transport is not None:
                 session.transport.abort()  # type: ignore[attr-defined]

@@ -3,12 +3,12 @@
 import itertools
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment
 
 from activities import mail
@@ -35,7 +35,9 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
 
 
 @contextmanager
-def server(*, to_quit: bytes = b"221 bye", letters_before_silence: int = 1000) -> Iterator[tuple[int, list[bytes]]]:
+def server(
+    *, to_quit: bytes = b"221 bye", letters_before_silence: int = 1000, before_250: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, list[bytes]]]:
     """Its port, and the letters that it has taken. After so many it answers no letter any more, until its client has gone."""
     taken: list[bytes] = []
     over = threading.Event()
@@ -52,6 +54,7 @@ def server(*, to_quit: bytes = b"221 bye", letters_before_silence: int = 1000) -
                             over.wait()
                             return
                         taken.append(letter)
+                        before_250()
                         self.wfile.write(b"250 taken\r\n")
                     case b"QUIT":
                         self.wfile.write(to_quit + b"\r\n")
@@ -104,3 +107,16 @@ def test_an_attempt_ends_in_its_time_whatever_the_server_does(
     with server() as (port, rest):
         assert send(sessions, port, wanted) == MailReport(sent=[letter.step for letter in wanted.letters], refused=[])
     assert (len(taken), len(rest)) == (1, 2)
+
+
+def test_a_cancellation_ends_with_the_letter_in_hand(sessions: Sessions) -> None:
+    """As when a worker's time to drain is over. What the server has taken is on record, and not sent again."""
+    wanted = mailing(sessions, 2)
+    environment = ActivityEnvironment()
+    with server(before_250=environment.cancel) as (port, taken):
+        sender = Mail(sessions, Seal({"test": "00" * 32}), route(Settings(smtp_port=port)))
+        with pytest.raises(CancelledError):
+            environment.run(sender.send, wanted)
+        assert len(taken) == 1
+        assert send(sessions, port, wanted) == MailReport(sent=[letter.step for letter in wanted.letters], refused=[])
+        assert len(taken) == 2
