@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up stack secrets test test-fast test-stack check-compose golden check audit-packages lock clean temporal browser
+.PHONY: help demo up stack demo-stack secrets test test-fast test-stack check-compose golden check audit-packages lock clean temporal browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,6 +24,9 @@ up: temporal ## The embedded stack; stays up until Ctrl-C
 
 stack: temporal ## What docker-compose.yml describes, without Docker: PostgreSQL, Temporal, two workers and the rest; until Ctrl-C
 	@exec $(BIN)/python -m tools.production $(if $(JSON),--json)
+
+demo-stack: temporal ## The demo on what docker-compose.yml describes, while both workers are replaced by the next build
+	@$(BIN)/python -m tools.production.demo
 
 secrets: ## Make the secrets that docker-compose.yml names, once, in secrets/
 	@$(PYTHON) tools/make_secrets.py

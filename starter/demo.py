@@ -4,6 +4,7 @@ import asyncio
 import mailbox
 import shutil
 import uuid
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -94,12 +95,25 @@ class Watched:
 
 
 class Demo:
-    """The stack, a client of it, and the mailbox that both journeys' emails arrive in."""
+    """The stack, a client of it, and the mailbox that both journeys' emails arrive in. `between` is called before each part."""
 
-    def __init__(self, client: Client, settings: Settings, info: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        info: dict[str, Any],
+        between: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.client, self.settings, self.info = client, settings, info
+        self._between = between
         self._mail = mailbox.Maildir(info["mail"], create=False)
         self._shown: set[str] = set()
+
+    async def part(self, heading: str) -> None:
+        """Begins the next part."""
+        if self._between is not None:
+            await self._between()
+        _heading(heading)
 
     def show_mail(self, name: str, journey_id: str) -> None:
         """Prints the emails of a journey that have arrived since."""
@@ -171,7 +185,7 @@ async def play(keep: bool) -> None:
     async with stack.Stack(settings, lambda said: out.print(f"  {said}", markup=False, soft_wrap=True)) as running:
         in_use = target.settings_of(folder, running.info)
         client = await connect(in_use)
-        kept = await _play(Demo(client, in_use, running.info))
+        kept = await play_on(Demo(client, in_use, running.info))
         if keep:
             out.print(f"\nThe stack stays up: {running.info['ui']} (Ctrl-C ends it).")
             await stack.until_stopped()
@@ -179,30 +193,31 @@ async def play(keep: bool) -> None:
             raise Refusal("Not everything was as promised: see the table above.")
 
 
-async def _play(demo: Demo) -> bool:
+async def play_on(demo: Demo) -> bool:
+    """Plays it on a stack that runs; whether everything was as promised."""
     start = _next_ordinary_morning(datetime.now(UTC))
-    _heading("A prescriber asks for a hard and a soft token")
+    await demo.part("A prescriber asks for a hard and a soft token")
     hard, soft = await demo.begin("hard", start), await demo.begin("soft", start)
 
-    _heading("An hour later the shipping address is corrected: allowed, nobody has processed it yet")
+    await demo.part("An hour later the shipping address is corrected: allowed, nobody has processed it yet")
     await hard.wait(hours=1)
     await hard.send("edit", {"shipping_address": NEW_ADDRESS, "by": "the prescriber"})
 
-    _heading("The team processes both: activation emails go out, the device ships the same day")
+    await demo.part("The team processes both: activation emails go out, the device ships the same day")
     await soft.wait(hours=1, minutes=30)
     await soft.send("process", {"operator": "Dana"})
     await hard.wait(minutes=30)
     await hard.send("process", {"operator": "Dana"})
 
-    _heading("Another edit comes too late")
+    await demo.part("Another edit comes too late")
     refused = await _refused(hard, "edit", {"email": "elsewhere@clinic.example", "by": "the prescriber"})
 
-    _heading("The soft token is set up on a phone, with a name and a PIN, and syncs with Surescripts")
+    await demo.part("The soft token is set up on a phone, with a name and a PIN, and syncs with Surescripts")
     await soft.wait(minutes=20)
     await soft.send("enroll_soft", {"token_name": "My phone", "enrollment_ref": _choose_pin(demo, soft)})
     await soft.wait(minutes=15)
 
-    _heading("Days pass; the parcel travels")
+    await demo.part("Days pass; the parcel travels")
     tracking = (await hard.status())["tracking_number"]
     await hard.wait(days=1)
     demo.carrier_says(tracking, "in_transit", await hard.clock.now())
@@ -210,10 +225,10 @@ async def _play(demo: Demo) -> bool:
     demo.carrier_says(tracking, "delivered", await hard.clock.now())
     await hard.reached("Delivered")
 
-    _heading("It lies on the desk for three days: a reminder")
+    await demo.part("It lies on the desk for three days: a reminder")
     await hard.wait(days=3, minutes=1)
 
-    _heading("The hard token is enrolled: a mistyped passcode first, then the right one")
+    await demo.part("The hard token is enrolled: a mistyped passcode first, then the right one")
     serial = (await hard.status())["serial_number"]
     device = HardDevice(serial, demo.settings.state)
     wrong = await _refused(hard, "enroll_hard", {"serial_number": serial, "passcode": "000000"})
@@ -221,7 +236,7 @@ async def _play(demo: Demo) -> bool:
     await hard.send("enroll_hard", {"serial_number": serial, "passcode": passcode})
     await hard.wait(minutes=15)
 
-    _heading("Half a year later its button sticks: it is replaced")
+    await demo.part("Half a year later its button sticks: it is replaced")
     await hard.wait(days=180)
     signed = await _signs(demo, hard, device)
     order = {
@@ -238,11 +253,11 @@ async def _play(demo: Demo) -> bool:
     await hard.show()
     signs_still = await _signs(demo, hard, device)
 
-    _heading("The new token is requested, and the old one asked back: both begin today, on the real clock")
+    await demo.part("The new token is requested, and the old one asked back: both begin today, on the real clock")
     new = await demo.begun("new", replaced["journey_id"])
     back = await demo.begun("back", return_id(hard.handle.id), about=hard.handle.id)
 
-    _heading("A week later a reminder; then it is on its way, and the mail room takes it in")
+    await demo.part("A week later a reminder; then it is on its way, and the mail room takes it in")
     await back.wait(days=7, minutes=1)
     label = (await back.status())["tracking_number"]
     demo.carrier_says(label, "in_transit", await back.clock.now())

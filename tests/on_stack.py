@@ -13,13 +13,8 @@ from database import migrate
 from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from starter import sample_data
-from tools.production.stack import PORTS, ProductionStack
+from tools.production.stack import FOR_TRIALS, ProductionStack
 
-VARIABLES = {
-    **dict.fromkeys(PORTS, "0"),
-    "TEMPORAL_HISTORY_SHARDS": "4",
-    "TEMPORAL_DYNAMIC_CONFIG": "time-skipping.yaml",
-}
 FOR_JOURNEYS = ("search-attributes", "roles")
 """Temporal on PostgreSQL and the application's empty database, for workers that the test runs itself."""
 
@@ -30,7 +25,7 @@ on_sqlite = pytest.mark.skipif("TEST_STACK" in os.environ, reason="reads the fil
 @asynccontextmanager
 async def running(state: Path, only: Sequence[str] | None = None) -> AsyncIterator[ProductionStack]:
     """A fresh stack, of which nothing is left afterwards."""
-    stack = ProductionStack(state, print, VARIABLES, only=only)
+    stack = ProductionStack(state, print, FOR_TRIALS, only=only)
     stack.remove()  # what a run that was killed has left
     try:
         async with stack:

@@ -15,7 +15,7 @@ from tools.production.native import LEFT_OUT
 
 CONTENT: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 ALL = services({})
-JOBS = {"roles", "migrate", "sample-data", "schema", "namespace", "search-attributes", "schedules"}
+JOBS = {"roles", "migrate", "sample-data", "schema", "namespace", "search-attributes", "schedules", "promote"}
 
 
 def test_every_service_is_pinned_bounded_and_nobody_special() -> None:
@@ -52,6 +52,8 @@ def test_a_port_stands_for_one_service_and_nothing_waits_in_a_circle() -> None:
     for one in ALL.values():
         for other, condition in one.after.items():
             assert (condition == "service_completed_successfully") == ALL[other].once, f"{one.name} after {other}"
+    awaited = {other for one in ALL.values() for other in one.after}
+    assert awaited >= JOBS, "`docker compose up --wait` fails at a job for whose end nobody waits"
 
 
 def test_secrets_are_files_that_are_made_once_and_that_only_their_owner_reads(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ from settings import Settings
 from simulators.devices import HardDevice
 from starter import api_keys
 from starter.clock import Clock
-from tests import on_stack, postgresql
+from tests import postgresql
 from tools.production.compose import ROOT
-from tools.production.stack import ProductionStack
+from tools.production.stack import FOR_TRIALS, ProductionStack
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,7 +37,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ProductionStack]:
     """Not entered yet; the database goes at the end."""
-    stack = ProductionStack(tmp_path_factory.mktemp("stack"), print, on_stack.VARIABLES)
+    stack = ProductionStack(tmp_path_factory.mktemp("stack"), print, FOR_TRIALS)
     stack.remove()  # what a run that was killed has left
     yield stack
     stack.remove()
@@ -94,7 +94,7 @@ async def test_the_production_shape_lives(stack: ProductionStack, tmp_path: Path
             await until(lambda: asked(http, journey_id, "Active"))
         before = dict(stack.info)
     # A new start goes on where this one ended.
-    again = ProductionStack(Path(before["state"]), print, on_stack.VARIABLES)
+    again = ProductionStack(Path(before["state"]), print, FOR_TRIALS)
     async with again:
         client = await Client.connect(again.info["temporal"], data_converter=data_converter(settings_of(again)))
         handle = client.get_workflow_handle(journey_id)

@@ -26,6 +26,12 @@ PORTS = {
     "TOKENS_GRAFANA_PORT": 3000,
 }
 """What the compose file publishes, by the variable that changes it. 0: any free one."""
+FOR_TRIALS = {
+    **dict.fromkeys(PORTS, "0"),
+    "TEMPORAL_HISTORY_SHARDS": "4",
+    "TEMPORAL_DYNAMIC_CONFIG": "time-skipping.yaml",
+}
+"""Variables of a stack beside others, which is soon gone: any free ports, few shards, and clocks that can be moved."""
 _JOB_PATIENCE = 120.0
 
 
