@@ -52,6 +52,8 @@ class Journey(Chronicle):
     lost_in_transit: bool = False
     sent_back: bool = False
     """The carrier brings the parcel back to us: the prescriber has never had it."""
+    edits: int = 0
+    resends: int = 0
     carrier_events: list[str] = []  # noqa: RUF012  # pydantic copies it
     party_events: list[str] = []  # noqa: RUF012
     """What vendor and directory have told, so that a repeat is known."""

@@ -40,6 +40,8 @@ class Policy(BaseModel):
 
     # Requesting
     queue_alert_business_days: Days = 1
+    most_edits: Annotated[int, Field(ge=1, le=200)] = 25
+    """Of one request."""
 
     # Stock
     low_stock_tokens: Annotated[int, Field(ge=0)] = 10
@@ -61,6 +63,8 @@ class Policy(BaseModel):
     link_validity_days: Days = 14
     reminder_days: tuple[Days, ...] = (3, 7, 13)
     never_activated_days: Days = 30
+    most_resends: Annotated[int, Field(ge=1, le=200)] = 25
+    """Of one token's activation email, by whomever."""
     hotp_look_ahead: Annotated[int, Field(ge=0, le=100)] = 10
     hotp_resynchronisation: Annotated[int, Field(ge=1, le=1000)] = 100
     totp_steps_either_side: Annotated[int, Field(ge=0, le=10)] = 1

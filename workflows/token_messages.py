@@ -66,6 +66,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
             (None if name == "acknowledge" else refusal(name, self.state.kind, self.state.status))
             or _unfit(message, self.state)
             or self._contradictory(message)
+            or self._too_often(message)
         )
         if sentence:
             raise Refused(sentence)
@@ -97,6 +98,23 @@ class TokenMessages(RecordedWorkflow[Journey]):
             )
         return None
 
+    def _too_often(self, message: Body) -> str | None:
+        """Each sends emails, and Temporal takes 2,000 updates of a run: a caller gone wild must not use them up."""
+        state, most = self.state, self.state.policy
+        if not self.since_0_2:
+            return None
+        if isinstance(message, Edit) and state.edits >= most.most_edits:
+            return (
+                f"The request was not edited: it has been edited {state.edits} times, and no more is possible; cancel it, and send a "
+                "new one."
+            )
+        if isinstance(message, Resend) and state.resends >= most.most_resends:
+            return (
+                f"No activation email was sent: it has been sent again {state.resends} times, and no more is possible; cancel this "
+                "request, and send a new one."
+            )
+        return None
+
     def outcome(self) -> Outcome:
         """The answer to an accepted update."""
         state = self.state
@@ -121,6 +139,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
         if not changed:
             raise Refused("Nothing was edited: email and shipping address are already as sent; send what is to change.")
         now = self.now()
+        self.state.edits += 1
         self.state.note(now, f"edited: {' and '.join(changed)}", by=edit.by, message="edit")
         self.state.post("request_changed", now, facts={"changed": changed})
 
@@ -267,6 +286,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
 
     async def on_resend_activation(self, resend: Resend) -> None:
         state, now = self.state, self.now()
+        state.resends += 1
         valid_until = None
         if state.kind is Kind.SOFT or state.status is Status.DELIVERED:
             valid_until = now + timedelta(days=state.policy.link_validity_days)
