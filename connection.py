@@ -22,6 +22,7 @@ from temporalio.converter import (
     PayloadConverter,
 )
 from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from settings import Settings
 from workflows.messages import Answer, Refused, Unreadable
@@ -29,6 +30,8 @@ from workflows.messages import Answer, Refused, Unreadable
 TASK_QUEUE = "token-fulfillment"
 
 _ENCRYPTED = b"binary/encrypted"
+_NOTHING = b"binary/null"
+"""What a step that answers nothing answers: there is nothing to hide in it, and a fifth of what it would be encrypted."""
 _PLAIN_MARK = "tokens-plain"
 
 
@@ -50,7 +53,7 @@ class EncryptionCodec(PayloadCodec):
         return [self._decrypt(payload) for payload in payloads]
 
     def _encrypt(self, payload: Payload) -> Payload:
-        if payload.metadata.get("encoding") == _ENCRYPTED:
+        if payload.metadata.get("encoding") in (_ENCRYPTED, _NOTHING):
             return payload
         if _PLAIN_MARK in payload.metadata:
             # Known metadata only: the `temporal` command shows a payload with any other as base64.
@@ -118,6 +121,9 @@ class FailureConverter(DefaultFailureConverterWithEncodedAttributes):
         if isinstance(exception, Refused) and workflow.in_workflow() and workflow.current_update_info() is not None:
             _PLAIN_FAILURES.to_failure(exception, payload_converter, failure)
             failure.stack_trace = ""
+        elif isinstance(exception, ApplicationError) and exception.category is ApplicationErrorCategory.BENIGN:
+            # Polling goes on: the latest "not yet" stays in the history, where nobody wants to know its line of code.
+            super().to_failure(exception.with_traceback(None), payload_converter, failure)
         else:
             super().to_failure(exception, payload_converter, failure)
 

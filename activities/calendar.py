@@ -22,6 +22,8 @@ class ShippingAnswer(BaseModel):
 
     plan: calendar.ShippingPlan
     promised_by: datetime
+    window: calendar.DeliveryWindow | None = None
+    """When it is expected if it leaves as planned; None: answered by release 0.1."""
 
 
 class Calendar:
@@ -36,9 +38,12 @@ class Calendar:
         """When a request processed at `at` is handed to the carrier, and why not the same day."""
         zone = ZoneInfo(question.policy.carrier_time_zone)
         day_after = question.at.astimezone(zone).date() + timedelta(days=1)
+        policy = self._present(question.policy)
+        plan = calendar.shipping_day(question.at, policy)
         return ShippingAnswer(
-            plan=calendar.shipping_day(question.at, self._present(question.policy)),
+            plan=plan,
             promised_by=datetime.combine(day_after, time.min, zone).astimezone(UTC),
+            window=calendar.delivery_window(question.at, policy) if plan.same_day else None,
         )
 
     @activity.defn(name="calendar.delivery_window")

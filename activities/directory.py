@@ -35,6 +35,15 @@ class Directory:
                 "the directory has not synced yet", type="NotSyncedYet", category=ApplicationErrorCategory.BENIGN
             )
 
+    @activity.defn(name="directory.sync")
+    def sync(self, entry: DirectoryEntry) -> None:
+        """Tells the directory of the token, and returns when it has synced; until then it fails and is asked again, as by
+        `await_sync`. What has been told is told once more where the word of it is lost."""
+        if not activity.info().heartbeat_details:
+            self.enroll(entry)
+            activity.heartbeat("told")
+        self.await_sync(entry.journey_id)
+
     @activity.defn(name="directory.has_synced")
     def has_synced(self, journey_id: str) -> bool:
         """Whether the directory has synced by now; asked when it is said to have."""

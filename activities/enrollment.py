@@ -34,6 +34,8 @@ class HardAttempt(BaseModel):
     link_hash: str | None = None
     at: datetime
     policy: Policy
+    asked_as: str | None = None
+    """Tells this attempt from any other of the same run, however often it is judged; None: asked by release 0.1."""
 
 
 class SoftAttempt(BaseModel):
@@ -63,7 +65,8 @@ class Enrollment:
         """Judges one attempt. Counter, failures and acceptance are written in one transaction; a retried activity gets the
         verdict that was written, so that an accepted passcode is not taken for a replay of itself."""
         info = activity.info()
-        key = f"{info.workflow_run_id}:{info.activity_id}"
+        # The number of an activity won't do within a workflow task: one that is lost with its worker gives it to another.
+        key = f"{info.workflow_run_id}:{attempt.asked_as or info.activity_id}"
         with self._sessions.begin() as session:
             token = session.scalars(
                 select(TokenRow).where(TokenRow.journey_id == attempt.journey_id).with_for_update()

@@ -3,12 +3,9 @@
 import hashlib
 import secrets
 import smtplib
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -27,6 +24,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 
 from activities.beating import Beating
 from activities.letters import LETTERS, LetterError, compose
+from activities.mail_limits import Limits
 from activities.metrics import EMAILS
 from database.engine import Sessions
 from database.sealing import Seal
@@ -37,10 +35,6 @@ from domain.chronicle import Letter
 from domain.policy import Policy
 from domain.reasons import LOSS
 
-_AT_MOST = 100.0
-"""Seconds after which an attempt says nothing more to the mail server: it must be over, thread and all, before Temporal begins the
-next (`SENDING` in `workflows/calls.py`), or the two would send the same letter side by side. Another minute is for a
-connection begun just before."""
 GIVE_UP_AFTER = timedelta(days=4, hours=12)
 """A recipient that the server puts off again and again, such as a full mailbox (RFC 5321, 4.5.4.1: four to five days)."""
 _CLOSING = 421
@@ -53,6 +47,8 @@ class Mailing(BaseModel):
 
     journey_id: str
     letters: list[Letter]
+    at: datetime | None = None
+    """The journey's time as it asks, UTC; None: by Temporal's word for the attempt, which tells it within a regular activity."""
     workflow_id: str | None = None
     run_id: str | None = None
     may_defer: bool = False
@@ -81,16 +77,17 @@ class Relay:
     password: str = field(default="", repr=False)
     timeout: float = 10
 
-    def connect(self) -> smtplib.SMTP:
-        """A connection, signed in, to be left by `with`. Raises OSError (ssl.SSLError for a certificate that is not good),
-        smtplib.SMTPException."""
+    def connect(self, within: float | None = None) -> smtplib.SMTP:
+        """A connection, signed in, to be left by `with`. `within`: seconds for each answer where they are fewer than usual.
+        Raises OSError (ssl.SSLError for a certificate that is not good), smtplib.SMTPException."""
+        timeout = self.timeout if within is None else min(within, self.timeout)
         if self.tls == "none":
-            return smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+            return smtplib.SMTP(self.host, self.port, timeout=timeout)
         trusted = ssl.create_default_context(cafile=self.ca_file)
         if self.tls == "implicit":
-            server = smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout, context=trusted)
+            server = smtplib.SMTP_SSL(self.host, self.port, timeout=timeout, context=trusted)
         else:
-            server = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+            server = smtplib.SMTP(self.host, self.port, timeout=timeout)
         try:
             if self.tls == "starttls":
                 server.starttls(context=trusted)
@@ -135,31 +132,32 @@ class Mail:
 
         A letter that is recorded as sent is never sent again. One whose sending broke off is sent again as the same
         bytes under the same Message-ID. One whose recipient is put off (4xx) holds up no other: it is `deferred`, and refused
-        after `GIVE_UP_AFTER`. Raises when the mail server can't be reached or asks to come later; letters
+        after `GIVE_UP_AFTER`. Raises when the mail server can't be reached, asks to come later or is slow; letters
         that could be sent by then stay sent. Cancelled, it ends with the letter in hand and raises CancelledError.
         """
         with self._sessions.begin() as session:
             pending = [self._recorded(session, mailing, letter) for letter in mailing.letters]
         report = MailReport(sent=[], refused=[])
         failure: str | None = None
-        over_at = time.monotonic() + _AT_MOST
-        with Beating():
+        here, at = activity.info().is_local, _now(mailing)
+        limits = Limits(here=here)
+        with nullcontext() if here else Beating():
             for letter, row in zip(mailing.letters, pending, strict=True):
                 if activity.is_cancelled():
                     raise CancelledError("letters are left")
                 if row.state == "sending":
                     try:
-                        self._deliver(row, over_at)
+                        self._deliver(row, limits, at)
                     except (OSError, smtplib.SMTPException) as fault:
                         if not (mailing.may_defer and _puts_off(fault)):
                             failure = failure or type(fault).__name__
                             EMAILS.labels(letter.letter, "not taken").inc()
                             continue
-                        if _now() - letter.at < GIVE_UP_AFTER:
+                        if at - letter.at < GIVE_UP_AFTER:
                             report.deferred.append(letter.step)
                             EMAILS.labels(letter.letter, "not taken").inc()
                             continue
-                        self._settle(row, f"the mail server has put the recipient off for days ({_code_of(fault)})")
+                        self._settle(row, f"the mail server has put the recipient off for days ({_code_of(fault)})", at)
                     EMAILS.labels(letter.letter, row.state).inc()
                 (report.sent if row.state == "sent" else report.refused).append(letter.step)
         if failure:
@@ -287,12 +285,12 @@ class Mail:
             facts={name: fact for name, fact in {**known, **facts}.items() if fact is not None},
         )
 
-    def _deliver(self, row: EmailRow, over_at: float) -> None:
+    def _deliver(self, row: EmailRow, limits: Limits, at: datetime) -> None:
         assert row.sealed_message is not None
         content = self._seal.open(row.sealed_message, row.message_id)
         sender = parseaddr(str(BytesHeaderParser(policy=SMTP).parsebytes(content)["From"]))[1]
         refusal = None
-        with self._server(over_at) as server:
+        with self._server(limits) as server:
             try:
                 server.sendmail(sender, [row.recipient], content)
             except smtplib.SMTPRecipientsRefused as fault:
@@ -305,39 +303,27 @@ class Mail:
                     raise
                 refusal = f"the mail server refuses the message ({fault.smtp_code})"
             # Before QUIT, whose answer changes nothing any more.
-            self._settle(row, refusal)
+            self._settle(row, refusal, at)
 
     @contextmanager
-    def _server(self, over_at: float) -> Iterator[smtplib.SMTP]:
-        """The mail server, until `over_at` (monotonic seconds), however slowly it answers."""
-        if time.monotonic() >= over_at:
-            raise TimeoutError
-        server = self._route.relay.connect()
-        too_late = threading.Timer(over_at - time.monotonic(), _cut, [server])
-        too_late.daemon = True
-        too_late.start()
+    def _server(self, limits: Limits) -> Iterator[smtplib.SMTP]:
+        """The mail server within the limits, however slowly it answers."""
+        server = self._route.relay.connect(limits.connecting)
         try:
-            yield server
+            with limits.kept(server, self._route.relay.timeout):
+                yield server
         finally:
-            too_late.cancel()
             with suppress(OSError, smtplib.SMTPException):
                 server.quit()
             server.close()
 
-    def _settle(self, row: EmailRow, refusal: str | None) -> None:
+    def _settle(self, row: EmailRow, refusal: str | None, at: datetime) -> None:
         with self._sessions.begin() as session:
             kept = session.scalars(select(EmailRow).where(EmailRow.message_id == row.message_id)).one()
             kept.state = row.state = "refused" if refusal else "sent"
             kept.refusal = refusal
-            kept.sent_at = None if refusal else _now()
+            kept.sent_at = None if refusal else at
             kept.sealed_message = None
-
-
-def _cut(server: smtplib.SMTP) -> None:
-    """Whoever reads from it is told that the connection has ended."""
-    if server.sock:
-        with suppress(OSError):
-            server.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _puts_off(fault: Exception) -> TypeGuard[smtplib.SMTPRecipientsRefused]:
@@ -353,6 +339,8 @@ def _policy_of(journey: JourneyRow) -> Policy:
     return Policy.model_validate(journey.policy) if journey.policy else Policy()
 
 
-def _now() -> datetime:
-    """The journey's time, which the server may have moved; not this machine's."""
-    return activity.info().started_time
+def _now(mailing: Mailing) -> datetime:
+    """The journey's time, which the server may have moved; not this machine's. An attempt within a workflow task does not know
+    it, and a later one knows it better than the journey that has asked."""
+    info = activity.info()
+    return mailing.at if info.is_local and mailing.at else info.started_time

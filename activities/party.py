@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.errors import needs_person
@@ -19,6 +20,8 @@ def key_of(journey_id: str) -> str:
 
 
 _TRY_LATER = frozenset({408, 425, 429})
+_SHORTLY = 2.0
+"""Seconds; as long a party is waited for within a workflow task, which holds up all else at the journey."""
 
 
 class Party:
@@ -26,6 +29,7 @@ class Party:
 
     def __init__(self, name: str, url: str, timeout: float) -> None:
         self.name = name
+        self._timeout = timeout
         self._http = httpx.Client(base_url=url, timeout=timeout)
 
     def close(self) -> None:
@@ -34,7 +38,7 @@ class Party:
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The party's JSON answer. Raises an ApplicationError: transient, or `needs_person` for any other 4xx."""
         try:
-            answer = self._http.request(method, path, json=body)
+            answer = self._http.request(method, path, json=body, timeout=self._patience())
         except httpx.HTTPError as fault:
             # The fault's own text may hold what was sent; its type says enough.
             raise ApplicationError(
@@ -47,6 +51,10 @@ class Party:
                 f"{self.name} answered {answer.status_code}", type="Unavailable", next_retry_delay=_retry_after(answer)
             )
         raise needs_person(f"{self.name} refused with status {answer.status_code}; its log names this journey")
+
+    def _patience(self) -> float:
+        here = activity.in_activity() and activity.info().is_local
+        return min(_SHORTLY, self._timeout) if here else self._timeout
 
 
 def _retry_after(answer: httpx.Response) -> timedelta | None:

@@ -2,8 +2,9 @@
 token and links."""
 
 from datetime import datetime
+from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -44,6 +45,8 @@ class Admission(BaseModel):
     shipping_address: Address | None = None
     replaces: str | None = None
     requested_by: str | None = None
+    written: bool = False
+    """The journey's first words are written with it; False: release 0.1, which writes them afterwards."""
 
 
 class Admitted(BaseModel):
@@ -86,6 +89,16 @@ class Writing(BaseModel):
     run_id: str
     journey: Journey
     again: bool = False
+
+    @model_serializer(mode="wrap")
+    def _short(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what has its default when it is missing: where the writing is a regular activity, it stays in the history. The
+        policy stands in the row since the admission."""
+        value = whole(self)
+        journey = {name: said for name, said in value["journey"].items() if said not in (None, [], {})}
+        if not self.again:
+            journey.pop("policy", None)
+        return {**value, "journey": journey}
 
 
 class Records:
@@ -138,23 +151,28 @@ class Records:
         refuse_second(session, request.prescriber_id, request.kind, request.replaces)
         if request.replaces:
             _link(session, request, replacement)
-        session.add(
-            JourneyRow(
-                journey_id=request.journey_id,
-                first_run_id=request.run_id,
-                prescriber_id=request.prescriber_id,
-                kind=request.kind,
-                status=Status.REQUESTED,
-                live=True,
-                email=admitted.email,
-                shipping_address=admitted.shipping_address.model_dump() if admitted.shipping_address else None,
-                requested_by=request.requested_by,
-                replaces=request.replaces,
-                requested_at=request.at,
-                promises=[],
-                policy=self._policy.model_dump(mode="json"),
-            )
+        row = JourneyRow(
+            journey_id=request.journey_id,
+            first_run_id=request.run_id,
+            prescriber_id=request.prescriber_id,
+            kind=request.kind,
+            status=Status.REQUESTED,
+            live=True,
+            email=admitted.email,
+            shipping_address=admitted.shipping_address.model_dump() if admitted.shipping_address else None,
+            requested_by=request.requested_by,
+            replaces=request.replaces,
+            requested_at=request.at,
+            promises=[],
+            policy=self._policy.model_dump(mode="json"),
         )
+        session.add(row)
+        if request.written:
+            journey = Journey(journey_id=request.journey_id, prescriber_id=request.prescriber_id, kind=request.kind)
+            journey.requested_by = request.requested_by
+            journey.admit(request.at, admitted.queue_alert_at)
+            _write_promises(session, row, journey)
+            audit.append(session, request.journey_id, request.run_id, journey.unwritten)
         return admitted
 
     @activity.defn(name="records.refuse")
@@ -200,9 +218,7 @@ class Records:
                 # Only then: a token that was lost in the post is linked to its successor by the successor's admission.
                 row.replaced_by = journey.replaced_by
             row.shipping_address = journey.shipping_address.model_dump() if journey.shipping_address else None
-            row.promises = [promise.model_dump(mode="json") for promise in journey.promises]
-            row.action_due_by = journey.action_due_by
-            promises.store(session, row.first_run_id, row.journey_id, journey.promises, journey.ended_at)
+            _write_promises(session, row, journey)
             _follow(session, journey)
             audit.append(session, journey.journey_id, writing.run_id, journey.unwritten)
         # Once it is written: what is rolled back and written again counts once.
@@ -210,6 +226,12 @@ class Records:
             PROMISES.labels(what, "yes" if kept else "no").inc()
         if journey.active_at and journey.enrolled_at and not synced_before:
             SYNC_SECONDS.observe((journey.active_at - journey.enrolled_at).total_seconds())
+
+
+def _write_promises(session: Session, row: JourneyRow, journey: Journey) -> None:
+    row.promises = [promise.model_dump(mode="json") for promise in journey.promises]
+    row.action_due_by = journey.action_due_by
+    promises.store(session, row.first_run_id, row.journey_id, journey.promises, journey.ended_at)
 
 
 _COPIED = (

@@ -34,6 +34,12 @@ class Taken(BaseModel):
     at: datetime
 
 
+class TakingOrder(Allocation):
+    """`at` is the journey's own time, UTC."""
+
+    at: datetime
+
+
 class Low(BaseModel):
     """No more than `figure` hard tokens are left, in all or, where `batch` is given, of that batch."""
 
@@ -44,6 +50,13 @@ class Low(BaseModel):
     def __str__(self) -> str:
         what = f"batch {self.batch}" if self.batch else "hard tokens in all"
         return f"{what}: {self.left} left"
+
+
+class Taking(BaseModel):
+    """The serial now assigned; None when nothing is in stock. `low`: what the journey has to tell the team of what is left."""
+
+    serial_number: str | None
+    low: list[Low] = []
 
 
 class Stock:
@@ -82,6 +95,15 @@ class Stock:
                 pass  # an attempt that was given up for lost has taken one for this journey after all: it is held now
             # Other operators hold all that is left, or one was quicker to a scanned serial: look again, and wait for them.
             wait = True
+
+    @activity.defn(name="stock.take")
+    def take(self, order: TakingOrder) -> Taking:
+        """A token for the journey as by `allocate`, and then what `watch` has to say. Asked again, it answers the same. Raises
+        `refused` as `allocate` does."""
+        serial = self.allocate(order)
+        if serial is None:
+            return Taking(serial_number=None)
+        return Taking(serial_number=serial, low=self.watch(Taken(journey_id=order.journey_id, at=order.at)))
 
     def _refuse_ended(self, session: Session, journey_id: str) -> None:
         """An attempt that outlives its journey must not take a token that nobody would put back. Locked, since the end is

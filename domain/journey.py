@@ -11,6 +11,8 @@ from domain.policy import Policy
 from domain.reasons import LOSS, DeactivationReason
 from domain.status import ENDED, TRANSITIONS, Kind, Status
 
+PROCESSED = "processed in time"
+
 
 class IllegalTransition(Exception):
     """A stage asked for a status that can't follow: a bug, never an operator's mistake."""
@@ -85,6 +87,12 @@ class Journey(Chronicle):
     def asked_back(self) -> bool:
         """The prescriber is to mail it."""
         return self.comes_back and not self.sent_back
+
+    def admit(self, at: datetime, queue_alert_at: datetime) -> None:
+        """The request is accepted: what is written of it, and by when it is to be processed."""
+        self.requested_at, self.queue_alert_at = at, queue_alert_at
+        self.note(at, "requested", by=self.requested_by)
+        self.promise(PROCESSED, queue_alert_at)
 
     def enter(self, status: Status, at: datetime, what: str, by: str | None = None) -> None:
         """Moves on to `status`. Raises IllegalTransition where it can't follow."""

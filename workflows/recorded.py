@@ -49,6 +49,7 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
         info = workflow.info()
         self.since_0_2 = workflow.patched("0.2")
         """False: a run that began under release 0.1, which goes on as it did then (docs/decisions/0006-patches.md)."""
+        self.turn = calls.Turn(takes_attempts=self.since_0_2)
         self.admitted = False
         self.to_write_again = False
         self.resumed_at: datetime | None = None
@@ -122,6 +123,7 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
         """An accepted message is done and answered. Raises Refused, after keeping the refusal."""
         # A message that came together with a start that is refused must be answered, too.
         await workflow.wait_condition(lambda: self.admitted or self.problem is not None)
+        asked = self.begin_answer()
         try:
             self.refuse_if_turned_away()
             # Asked again after the validator: another message may have come first.
@@ -130,7 +132,15 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
         except Refused as refused:
             self.state.refuse(self.now(), name, refused.message, by=_sender(bodies))
             raise
+        finally:
+            self.turn.answering = self.turn.answering or asked
         return self.outcome()
+
+    def begin_answer(self) -> bool:
+        """Whether whoever has sent the message that is taken now waits for an answer."""
+        asked = workflow.current_update_info() is not None
+        self.turn.begin(answering=asked)
+        return asked
 
     async def keep_unknown(self, name: str, sentence: str, bodies: tuple[Any, ...]) -> None:
         if not self.since_0_2:
@@ -224,6 +234,9 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
             await workflow.wait_condition(
                 lambda: bool(self.state.unwritten) or self.to_write_again or self.looks_otherwise()
             )
+            if self.since_0_2:
+                # What goes on right now is one writing, too; but an end is written at once.
+                await workflow.wait_condition(lambda: not self.turn.under_way or self.state.ended)
             face = self.face()
             self.publish()
             without = {"timeline": [], "refused": [], "letters": [], "latest": []}
@@ -233,9 +246,13 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
                 # The database knows which of them it has, and takes the others in their order.
                 writing.unwritten = list(self.state.latest)
             await self.write(writing, again=again)
-            self.recorded_face = face
-            del self.state.unwritten[:written]
+            self.is_written(written, face)
             self.to_write_again = self.to_write_again and not again
+
+    def is_written(self, entries: int, face: Any = None) -> None:
+        """The records have the first so many of the unwritten entries, and say what the face said."""
+        self.recorded_face = face or self.face()
+        del self.state.unwritten[:entries]
 
     def face(self) -> Any:
         """What lists and reports show of it."""
@@ -296,16 +313,17 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
         }
 
     def mailing(self, batch: list[Letter]) -> Mailing:
-        """The letters as the activity takes them. A return and an incident may come again over the same token, so their
+        """The letters as the activity takes them, now. A return and an incident may come again over the same token, so their
         letters are told apart by the run."""
         info = workflow.info()
         if info.workflow_id == self.state.journey_id:
-            return Mailing(journey_id=self.state.journey_id, letters=batch, may_defer=self.since_0_2)
+            return Mailing(journey_id=self.state.journey_id, letters=batch, at=self.now(), may_defer=self.since_0_2)
         return Mailing(
             journey_id=self.state.journey_id,
             workflow_id=info.workflow_id,
             run_id=self.first_run_id,
             letters=batch,
+            at=self.now(),
             may_defer=self.since_0_2,
         )
 
@@ -342,28 +360,44 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
         try:
             await workflow.wait_condition(condition, timeout=timeout, timeout_summary=summary or None)
         except TimeoutError:
+            self.turn.begin()
             return False
         return True
 
     async def insist(
-        self, method: Callable[[Any, Any], calls.A], body: Any, *, summary: str, **options: Any
+        self,
+        method: Callable[[Any, Any], calls.A],
+        body: Any,
+        *,
+        summary: str,
+        by: datetime | None = None,
+        **options: Any,
     ) -> calls.A:
         """A party's answer, for as long as it takes. A refusal needs a person: the team is told, and it is asked again
-        each hour. Raises ActivityError when `within` runs out."""
+        each hour. Raises ActivityError when `within` runs out, and TimeoutError where there is no answer `by` then."""
         while True:
+            if by:
+                options["within"] = by - self.now()
+                if options["within"] <= timedelta(0):
+                    raise TimeoutError
             try:
                 answer = await calls.remote(method, body, summary=summary, **options)
             except ActivityError:
                 if self.leaving:
                     raise asyncio.CancelledError from None
-                raise
+                if not by:
+                    raise
+                # Temporal gives up as soon as there is no time for another attempt.
+                await workflow.sleep(max(by - self.now(), timedelta(0)), summary=f"{summary}: the time is nearly over")
             except ApplicationError as failure:
                 if self.leaving:
                     raise asyncio.CancelledError from None
                 if failure.type != NEEDS_PERSON:
                     raise
                 self.alarm(failure.message, about=summary)
-                await workflow.sleep(ASK_AGAIN, summary=f"{summary}: try again in an hour")
+                again = ASK_AGAIN if by is None else max(min(ASK_AGAIN, by - self.now()), timedelta(0))
+                await workflow.sleep(again, summary=f"{summary}: try again in an hour")
+                self.turn.begin()
             else:
                 if self.leaving:
                     raise asyncio.CancelledError

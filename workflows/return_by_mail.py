@@ -288,7 +288,7 @@ class ReturnByMail(RecordedWorkflow[Return]):
 
     async def write(self, state: Return, *, again: bool) -> None:
         writing = ReturnWriting(run_id=self.first_run_id, state=state, again=again)
-        await calls.local(Returns.write, writing, summary=last_step(state))
+        await calls.record(Returns.write, writing, summary=last_step(state), at_once=state.ended)
 
     def attributes(self) -> list[tuple[Any, Any]]:
         state = self.state

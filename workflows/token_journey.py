@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError, is_cancelled_exception
 from activities.mail import MailReport
 from activities.records import Admission, Records, Writing
 from activities.resumptions import Resumptions
+from domain.calendar import DeliveryWindow
 from domain.journey import Journey
 from domain.resumption import How
 from domain.status import Kind, Status, refusal
@@ -75,6 +76,8 @@ class TokenJourney(TokenMessages):
         )
         self.admitted = self.request.carried is not None
         self.one_at_a_time = asyncio.Lock()
+        self.expected: DeliveryWindow | None = None
+        """When the parcel will be there, where it leaves on the day that was planned."""
 
     @workflow.run
     async def run(self, *bodies: Any) -> Outcome:
@@ -140,6 +143,7 @@ class TokenJourney(TokenMessages):
             journey_id=state.journey_id,
             run_id=self.first_run_id,
             at=now,
+            written=self.since_0_2,
             **request.model_dump(exclude={"carried", "resume"}, exclude_none=True),
         )
         try:
@@ -149,9 +153,10 @@ class TokenJourney(TokenMessages):
         state.policy, state.email = admitted.policy, admitted.email
         state.practice_id = admitted.practice_id
         state.shipping_address = admitted.shipping_address
-        state.requested_at, state.queue_alert_at = now, admitted.queue_alert_at
-        state.note(now, "requested", by=state.requested_by)
-        state.promise(promises.PROCESSED, admitted.queue_alert_at)
+        state.admit(now, admitted.queue_alert_at)
+        if self.since_0_2:
+            self.is_written(state.entries)
+            self.publish()
         state.post("team_request_waiting", now, step="team_request_waiting", facts={"due_at": admitted.queue_alert_at})
         state.post("request_received", now, step="request_received", facts={"due_at": admitted.queue_alert_at})
         self.admitted = True
@@ -160,7 +165,7 @@ class TokenJourney(TokenMessages):
 
     async def write(self, state: Journey, *, again: bool) -> None:
         writing = Writing(run_id=self.first_run_id, journey=state, again=again)
-        await calls.local(Records.write, writing, summary=last_step(state))
+        await calls.record(Records.write, writing, summary=last_step(state), at_once=state.ended)
 
     def sent(self, report: MailReport) -> None:
         renewed = ("vendor_activation_hard-", "vendor_download_soft-")

@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.enrollment import Enrollment, HardAttempt, SoftAttempt, Verdict
 from activities.records import Contact, Records
-from activities.stock import NONE_LEFT, Allocation, Stock, Taken
+from activities.stock import NONE_LEFT, Allocation, Stock, Taking, TakingOrder
 from domain.journey import Journey
 from domain.peers import successor_id
 from domain.reasons import HARD_REASONS, LOSS, DeactivationReason
@@ -160,28 +160,29 @@ class TokenMessages(RecordedWorkflow[Journey]):
             self.settle("the request is processed", "stock", "queue")
 
     async def _allocated(self, order: Process) -> str:
-        allocation = Allocation(journey_id=self.state.journey_id, serial_number=order.serial_number)
         try:
-            serial = await calls.remote(Stock.allocate, allocation, summary="Take a token out of stock")
+            taking = await self._taken(order)
         except ApplicationError as failure:
             raise Refused(failure.message) from None
-        if serial is None:
+        if taking.serial_number is None:
             if self.since_0_2:
                 self.check("process", (order,))  # cancelled meanwhile: nobody needs stock for it any more
             if OUT_OF_STOCK not in (self.state.needs_attention or ""):
                 self.state.attend(self.now(), OUT_OF_STOCK, "stock")
                 self.state.post("team_out_of_stock", self.now())
             raise Refused(NONE_LEFT)
-        if self.since_0_2:
-            await self._watch_stock()
-        return serial
+        if taking.low:
+            # The journey with whose token the stock runs low tells the team, even if it is cancelled meanwhile.
+            self.state.post("team_low_stock", self.now(), facts={"low": [str(each) for each in taking.low]})
+        return taking.serial_number
 
-    async def _watch_stock(self) -> None:
-        """The journey with whose token the stock runs low tells the team, even if it is cancelled meanwhile."""
-        taken = Taken(journey_id=self.state.journey_id, at=self.now())
-        low = await calls.local(Stock.watch, taken, summary="Does the stock run low?")
-        if low:
-            self.state.post("team_low_stock", self.now(), facts={"low": [str(each) for each in low]})
+    async def _taken(self, order: Process) -> Taking:
+        journey_id, serial_number, summary = self.state.journey_id, order.serial_number, "Take a token out of stock"
+        if not self.since_0_2:
+            allocation = Allocation(journey_id=journey_id, serial_number=serial_number)
+            return Taking(serial_number=await calls.remote(Stock.allocate, allocation, summary=summary))
+        taking = TakingOrder(journey_id=journey_id, serial_number=serial_number, at=self.now())
+        return await calls.remote(Stock.take, taking, summary=summary, here_first=True)
 
     async def on_cancel(self, cancel: Cancel) -> None:
         self.end_request(cancel.reason, by=cancel.by)
@@ -258,9 +259,15 @@ class TokenMessages(RecordedWorkflow[Journey]):
         async with self.one_at_a_time:
             self.check("enroll_hard", (enrolment,))
             attempt = HardAttempt(
-                journey_id=self.state.journey_id, at=self.now(), policy=self.state.policy, **enrolment.model_dump()
+                journey_id=self.state.journey_id,
+                at=self.now(),
+                policy=self.state.policy,
+                asked_as=asked.id if (asked := workflow.current_update_info()) else None,
+                **enrolment.model_dump(),
             )
-            verdict = await calls.remote(Enrollment.verify_hard, attempt, summary="Judge serial number and passcode")
+            verdict = await calls.remote(
+                Enrollment.verify_hard, attempt, summary="Judge serial number and passcode", here_first=True
+            )
             self.enrolled(verdict, "enroll_hard", enrolment, "enrolled by serial number and passcode")
 
     async def on_enroll_soft(self, enrolment: EnrollSoft) -> None:
@@ -268,7 +275,9 @@ class TokenMessages(RecordedWorkflow[Journey]):
             self.check("enroll_soft", (enrolment,))
             attempt = SoftAttempt(journey_id=self.state.journey_id, at=self.now(), **enrolment.model_dump())
             try:
-                verdict = await calls.remote(Enrollment.link_soft, attempt, summary="Link the soft token")
+                verdict = await calls.remote(
+                    Enrollment.link_soft, attempt, summary="Link the soft token", here_first=True
+                )
             except ApplicationError as failure:
                 raise Refused(failure.message) from None
             self.enrolled(verdict, "enroll_soft", enrolment, "enrolled by name and PIN")

@@ -32,10 +32,19 @@ class Desk:
         self.enrollment = Enrollment(sessions, self.seal)
         self.journey_id, self.serial = hold(sessions, self.seal, device, status="Delivered", state="shipped")
 
-    def attempt(self, serial: str, passcode: str, at: datetime = NOON, policy: Policy = PATIENT) -> Verdict:
+    def attempt(
+        self, serial: str, passcode: str, at: datetime = NOON, policy: Policy = PATIENT, asked_as: str | None = None
+    ) -> Verdict:
         environment = ActivityEnvironment()
         environment.info = dataclasses.replace(environment.info, activity_id=str(next(_attempt)))
-        order = HardAttempt(journey_id=self.journey_id, serial_number=serial, passcode=passcode, at=at, policy=policy)
+        order = HardAttempt(
+            journey_id=self.journey_id,
+            serial_number=serial,
+            passcode=passcode,
+            at=at,
+            policy=policy,
+            asked_as=asked_as,
+        )
         return environment.run(self.enrollment.verify_hard, order)
 
     def token(self) -> TokenRow:
@@ -51,6 +60,16 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
     engine = engine_of(url)
     yield sessions_of(engine)
     engine.dispose()
+
+
+def test_a_verdict_is_repeated_for_the_same_asking_and_for_no_other(sessions: Sessions) -> None:
+    """As when the worker dies before the journey has heard of it: its activity comes again, under whatever number."""
+    desk = Desk(sessions)
+    passcode = current(BUTTON, 0)
+    assert desk.attempt(desk.serial, passcode, asked_as="first").refusal is None
+    assert desk.attempt(desk.serial, passcode, asked_as="first").refusal is None
+    assert desk.attempt(desk.serial, "000000", asked_as="second").refusal == WRONG
+    assert desk.attempt(desk.serial, passcode, asked_as="third").refusal == WRONG  # it has been used
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,17 @@
 import itertools
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment
 
-from activities import mail
+from activities import mail_limits
 from activities.mail import Mail, Mailing, MailReport
 from database import migrate
 from database.engine import Sessions, engine_of, sessions_of
@@ -36,7 +38,11 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
 
 @contextmanager
 def server(
-    *, to_quit: bytes = b"221 bye", letters_before_silence: int = 1000, before_250: Callable[[], None] = lambda: None
+    *,
+    to_quit: bytes = b"221 bye",
+    letters_before_silence: int = 1000,
+    before_220: Callable[[], None] = lambda: None,
+    before_250: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, list[bytes]]]:
     """Its port, and the letters that it has taken. After so many it answers no letter any more, until its client has gone."""
     taken: list[bytes] = []
@@ -44,7 +50,9 @@ def server(
 
     class Talk(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            self.wfile.write(b"220 here\r\n")
+            before_220()
+            with suppress(OSError):  # nobody has waited for it
+                self.wfile.write(b"220 here\r\n")
             while line := self.rfile.readline():
                 match line[:4].upper():
                     case b"DATA":
@@ -74,9 +82,12 @@ def server(
             thread.join()
 
 
-def send(sessions: Sessions, port: int, mailing: Mailing) -> MailReport:
+def send(sessions: Sessions, port: int, mailing: Mailing, *, here: bool = False) -> MailReport:
+    """`here`: within a workflow task."""
     sender = Mail(sessions, Seal({"test": "00" * 32}), route(Settings(smtp_port=port)))
-    return ActivityEnvironment().run(sender.send, mailing)
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, is_local=here)
+    return environment.run(sender.send, mailing)
 
 
 def mailing(sessions: Sessions, letters: int) -> Mailing:
@@ -101,12 +112,40 @@ def test_an_attempt_ends_in_its_time_whatever_the_server_does(
 ) -> None:
     """Its thread, too: the next attempt, which Temporal begins when this one's time is over, is alone."""
     wanted = mailing(sessions, 3)
-    monkeypatch.setattr(mail, "_AT_MOST", 0.5)
+    monkeypatch.setattr(mail_limits, "_AT_MOST", 0.5)
     with server(letters_before_silence=1) as (port, taken), pytest.raises(ApplicationError, match="not take every"):
         send(sessions, port, wanted)
     with server() as (port, rest):
         assert send(sessions, port, wanted) == MailReport(sent=[letter.step for letter in wanted.letters], refused=[])
     assert (len(taken), len(rest)) == (1, 2)
+
+
+def test_within_a_workflow_task_a_slow_server_gets_one_letter_and_it_once(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has read is waited for, however long it takes to say 250; nothing else is begun."""
+    wanted = mailing(sessions, 3)
+    monkeypatch.setattr(mail_limits, "_SHORTLY", 0.3)
+    with server(before_250=lambda: time.sleep(0.5)) as (port, taken):
+        with pytest.raises(ApplicationError, match="not take every"):
+            send(sessions, port, wanted, here=True)
+        assert len(taken) == 1
+    with server() as (port, rest):
+        assert send(sessions, port, wanted) == MailReport(sent=[letter.step for letter in wanted.letters], refused=[])
+    assert len(rest) == 2
+
+
+def test_within_a_workflow_task_a_server_that_is_slow_to_greet_is_left_alone(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = mailing(sessions, 1)
+    monkeypatch.setattr(mail_limits, "_SHORTLY", 0.3)
+    with server(before_220=lambda: time.sleep(1)) as (port, taken):
+        with pytest.raises(ApplicationError, match="not take every"):
+            send(sessions, port, wanted, here=True)
+        assert not taken
+        assert send(sessions, port, wanted).sent == [wanted.letters[0].step]
+    assert len(taken) == 1
 
 
 def test_a_cancellation_ends_with_the_letter_in_hand(sessions: Sessions) -> None:

@@ -78,9 +78,9 @@ async def test_told_once_although_the_worker_dies(stage: Stage) -> None:
     await journey.wait(seconds=5)
     await stage.stop_worker()
     processing = asyncio.ensure_future(journey.handle.execute_update("process", {"operator": "Dana"}))
-    first = await worker_process(stage, "stock.watch", "after")
+    first = await worker_process(stage, "stock.take", "after")
     assert await asyncio.wait_for(first.wait(), 60) == -signal.SIGKILL
-    second = await worker_process(stage, "stock.watch", "after")
+    second = await worker_process(stage, "stock.take", "after")
     try:
         assert (await asyncio.wait_for(processing, 90))["status"] in ("Processed", "Shipped")
         for _ in range(600):

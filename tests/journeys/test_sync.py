@@ -80,6 +80,25 @@ async def test_directory_down_for_two_hours(stage: Stage) -> None:
     assert len(stage.done("directory", "enrollments", journey.id)) == 1
 
 
+async def test_a_directory_that_refuses_costs_no_word_of_the_hour(stage: Stage) -> None:
+    """A person is called at once, and the hour runs out on time, although the directory is asked again only after it."""
+    journey = await stage.request("soft")
+    await journey.reach("Processed")
+    stage.fault("directory", kind="refuse", method="PUT")
+    await journey.enroll()
+    await journey.wait(minutes=59)
+    assert "refused with status 422" in (await journey.status())["needs_attention"]
+    assert "sync_late" not in journey.letters()
+    await journey.wait(minutes=2)
+    assert journey.letters().count("sync_late") == journey.letters().count("team_sync_late") == 1
+    stage.clear_faults()
+    await journey.wait(hours=2)
+    snapshot = await journey.status()
+    assert snapshot["status"] == "Active"
+    assert snapshot["needs_attention"] is None
+    assert journey.letters().count("sync_late") == journey.letters().count("team_sync_late") == 1
+
+
 async def test_cancelled_while_syncing(stage: Stage) -> None:
     journey = await stage.request("soft")
     await journey.reach("Syncing")

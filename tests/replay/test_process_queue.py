@@ -180,5 +180,5 @@ async def test_histories_from_before_the_stock_was_watched(
     since = await stage.request("hard", "P-1002")
     await since.process()
     history = await since.handle.fetch_history()
-    assert b"stock.watch" in b"".join(event.SerializeToString() for event in history.events)
+    assert b"stock.take" in b"".join(event.SerializeToString() for event in history.events)
     await replays(replayer, since)

@@ -177,7 +177,7 @@ async def attempts_of(journey: Play, name: str) -> list[tuple[int, bool]]:
 def check_lines(lines: list[dict[str, Any]], journey_id: str) -> None:
     ours = [line for line in lines if line.get("journey_id") == journey_id]
     done = {line["activity"] for line in ours if line["event"] == "done"}
-    assert {"records.admit", "records.write", "vendor.provision", "mail.send", "directory.enroll"} <= done
+    assert {"records.admit", "records.write", "vendor.provision", "mail.send", "directory.sync"} <= done
     faults = {line["fault"] for line in ours if "fault" in line}
     assert any(fault.startswith("ApplicationError (Unavailable: the vendor answered 503)") for fault in faults), faults
     assert any("MailNotTaken" in fault for fault in faults), faults

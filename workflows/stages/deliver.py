@@ -22,7 +22,7 @@ async def deliver(journey: "TokenJourney") -> None:
     if state.kind is Kind.SOFT:
         return
     assert state.shipped_at
-    window = await calls.local(
+    window = journey.expected or await calls.local(
         Calendar.delivery_window,
         CalendarQuestion(at=state.shipped_at, policy=state.policy),
         summary="When is it expected?",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 async def fulfil(journey: "TokenJourney") -> None:
     """Vendor and activation email for both kinds; label and shipping for a hard token."""
     state = journey.state
+    if journey.since_0_2:
+        # Until then somebody still waits for the answer to `process`.
+        await journey.recorded()
     order = VendorOrder(journey_id=state.journey_id, kind=state.kind, serial_number=state.serial_number)
     await journey.insist(Vendor.provision, order, summary="Register the token with the vendor")
     if state.kind is Kind.SOFT:
@@ -53,6 +56,8 @@ async def _ship(journey: "TokenJourney") -> None:
         state.note(journey.now(), f"ships later than the day it was processed: {reason}")
         if not plan.same_day:
             await journey.pause(plan.ships_at, summary="Wait for the carrier's next business day")
+    elif journey.since_0_2:
+        journey.expected = planned.window
     now = journey.now()
     state.enter(Status.SHIPPED, now, "handed to the carrier")
     state.keep(promises.SHIPPED, now)

@@ -1,6 +1,7 @@
 """What the system promises, by the names that stand in `status`, details and reports."""
 
-PROCESSED = "processed in time"
+from domain.journey import PROCESSED as PROCESSED
+
 SHIPPED = "shipped the day it is processed"
 ACTIVATION_EMAIL = "activation email sent"
 DELIVERED = "delivered in time"

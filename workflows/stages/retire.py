@@ -28,20 +28,24 @@ async def retire(journey: "TokenJourney") -> None:
 
 
 async def _revoke(journey: "TokenJourney") -> None:
+    # Each by itself from the start, none within the workflow task: that would hold up the others.
     state = journey.state
     work = []
     if state.processed_at:
         order = VendorOrder(journey_id=state.journey_id, kind=state.kind, serial_number=state.serial_number)
-        work.append(journey.insist(Vendor.revoke, order, summary="Revoke the token at the vendor"))
+        work.append(journey.insist(Vendor.revoke, order, summary="Revoke the token at the vendor", here_first=False))
     if state.enrolled_at:
         work.append(
             journey.insist(
-                Directory.revoke, state.journey_id, summary="Take the token out of the Surescripts directory"
+                Directory.revoke,
+                state.journey_id,
+                summary="Take the token out of the Surescripts directory",
+                here_first=False,
             )
         )
     if state.kind is Kind.HARD and state.processed_at and not state.shipped:
         # Also where no label is known: the carrier may have made one whose answer was lost.
-        work.append(journey.insist(Carrier.void, state.journey_id, summary="Void the shipping label"))
+        work.append(journey.insist(Carrier.void, state.journey_id, summary="Void the shipping label", here_first=False))
     if work:
         await asyncio.gather(*work)
         state.note(journey.now(), "revoked everywhere")
@@ -54,13 +58,21 @@ async def _hand_over(journey: "TokenJourney") -> None:
         assert state.reason
         loss = LossOrder(journey_id=state.journey_id, reason=state.reason, reported_at=state.ended_at)
         await journey.insist(
-            Peers.open_incident, loss, summary="Open the security incident", attempt=calls.PEER_ATTEMPT
+            Peers.open_incident,
+            loss,
+            summary="Open the security incident",
+            attempt=calls.PEER_ATTEMPT,
+            here_first=False,
         )
         state.note(journey.now(), "security incident opened")
     if state.comes_back:
         assert state.serial_number
         order = ReturnOrder(journey_id=state.journey_id, serial_number=state.serial_number, sent_back=state.sent_back)
         await journey.insist(
-            Peers.start_return, order, summary="Ask the token back by mail", attempt=calls.PEER_ATTEMPT
+            Peers.start_return,
+            order,
+            summary="Ask the token back by mail",
+            attempt=calls.PEER_ATTEMPT,
+            here_first=False,
         )
         state.note(journey.now(), "awaited from the carrier" if state.sent_back else "asked back by mail")

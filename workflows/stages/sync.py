@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from temporalio import workflow
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.directory import Directory, DirectoryEntry
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _WORTH_ASKING = timedelta(minutes=1)
 """After that the next question of the polling has been asked."""
 
+_TELL_AND_ASK = "Tell Surescripts of the token, and ask until it has synced"
 LATE = "not synced with Surescripts within {minutes} minutes"
 
 
@@ -27,11 +29,12 @@ async def sync(journey: "TokenJourney") -> None:
     assert state.enrolled_at
     due = state.enrolled_at + timedelta(minutes=state.policy.sync_promise_minutes)
     state.promise(promises.ACTIVE, due)
-    # Tasks of their own, so that the hour runs out on time even while the directory is down.
+    # Tasks of their own: whichever hears of it first.
     asked = asyncio.create_task(_asked(journey, due))
     told = asyncio.create_task(_told(journey))
     try:
-        if not await journey.until(lambda: asked.done() or told.done(), at=due, summary="synced within the hour?"):
+        hour = None if journey.since_0_2 else due  # since then the asking itself knows when the hour is over
+        if not await journey.until(lambda: asked.done() or told.done(), at=hour, summary="synced within the hour?"):
             _tell_late(journey)
             await workflow.wait_condition(lambda: asked.done() or told.done())
     except asyncio.CancelledError:
@@ -85,15 +88,48 @@ async def _asked(journey: "TokenJourney", due: datetime) -> None:
     entry = DirectoryEntry(
         journey_id=journey.state.journey_id, prescriber_id=journey.state.prescriber_id, kind=journey.state.kind
     )
+    each_minute = calls.polling(timedelta(seconds=policy.sync_poll_seconds))
+    more_slowly = calls.polling(timedelta(minutes=policy.sync_slow_poll_minutes))
+    if not journey.since_0_2:
+        await _asked_by_0_1(journey, entry, due - journey.now(), each_minute, more_slowly)
+        return
+    try:
+        await journey.insist(
+            Directory.sync,
+            entry,
+            summary=_TELL_AND_ASK,
+            retry_policy=each_minute,
+            by=due,
+            here_first=False,
+        )
+    except (TimeoutError, ApplicationError):
+        _tell_late(journey)
+    else:
+        return
+    await journey.insist(
+        Directory.sync,
+        entry,
+        summary=_TELL_AND_ASK,
+        retry_policy=more_slowly,
+        here_first=False,
+    )
+
+
+async def _asked_by_0_1(
+    journey: "TokenJourney",
+    entry: DirectoryEntry,
+    first_hour: timedelta,
+    each_minute: RetryPolicy,
+    more_slowly: RetryPolicy,
+) -> None:
     await journey.insist(Directory.enroll, entry, summary="Tell the Surescripts directory of the token")
-    first_hour = due - journey.now()
     if first_hour > timedelta(0):
         try:
             await journey.insist(
                 Directory.await_sync,
                 entry.journey_id,
                 summary="Ask Surescripts each minute",
-                retry_policy=calls.polling(timedelta(seconds=policy.sync_poll_seconds)),
+                retry_policy=each_minute,
                 within=first_hour,
             )
         except (ActivityError, ApplicationError):
@@ -104,7 +140,7 @@ async def _asked(journey: "TokenJourney", due: datetime) -> None:
         Directory.await_sync,
         entry.journey_id,
         summary="Ask Surescripts every quarter of an hour",
-        retry_policy=calls.polling(timedelta(minutes=policy.sync_slow_poll_minutes)),
+        retry_policy=more_slowly,
     )
 
 

@@ -1,0 +1,143 @@
+"""How long an ordinary journey's history is, in events and in bytes: what the server stores, replays and is asked for."""
+
+import json
+from collections import Counter
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import History, HistoryEvent
+
+from tests.stage import Play, Stage
+
+pytestmark = pytest.mark.slow
+
+OF_THE_CLOCK = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIME_SKIPPING_TRANSITIONED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_OPTIONS_UPDATED,
+}
+"""The events by which a test moves a journey's clock; none that goes by the real one has them."""
+MOST_EVENTS = {"hard": 60, "soft": 46}
+MOST_BYTES = {"hard": 20_000, "soft": 15_000}
+OWN = {"records.check_contact", "stock.take", "enrollment.verify_hard", "enrollment.link_soft", "records.write"}
+"""Steps on our own database, for which an answer may wait."""
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+async def test_history_of_an_ordinary_journey_is_short(stage: Stage, kind: str) -> None:
+    journey = await stage.request(kind, requested_by="the prescriber")
+    await journey.wait(hours=1)
+    await journey.process()
+    if kind == "hard":
+        await journey.wait(days=3)
+        await journey.deliver()
+    await journey.wait(hours=2)
+    await journey.enroll()
+    await journey.wait(minutes=10)
+    assert (await journey.status())["status"] == "Active"
+    events = await events_of(journey)
+    size = History(events=events).ByteSize()
+    told = f"{kind}: {len(events)} events, {size} bytes\n{table(events)}\n{story(events)}"
+    print(told)
+    assert len(events) <= MOST_EVENTS[kind], told
+    assert size <= MOST_BYTES[kind], told
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+async def test_no_answer_waits_for_an_outside_party(stage: Stage, kind: str) -> None:
+    """An answer leaves with its workflow task: what is done in that, it waits for. What comes after it is done, and once."""
+    journey = await stage.request(kind)
+    await journey.update("edit", {"email": "elsewhere@example.com"})
+    await journey.process()
+    await journey.update("resend_activation", {})
+    if kind == "hard":
+        await journey.deliver()
+    await journey.enroll()
+    await journey.wait(minutes=10)
+    await journey.update("deactivate", {"confirmed": True, "reason": "faulty", "in_possession": True})
+    await journey.result()
+    events = await events_of(journey)
+    done = {task: {activity_of(each) for each in events if task_of(each) == task} for task in answered(events)}
+    assert len(done) == 5
+    assert set().union(*done.values()) - {""} <= OWN, story(events)
+    letters = journey.letters()
+    assert letters.count("request_changed") == letters.count("deactivated") == 1
+    assert (
+        len(stage.done("vendor", "provisionings", journey.id))
+        == len(stage.done("vendor", "revocations", journey.id))
+        == 1
+    )
+
+
+def answered(events: list[HistoryEvent]) -> list[int]:
+    """The workflow tasks with which an answer has left."""
+    kind = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED
+    numbers = [event.event_id for event in events if event.event_type == kind]
+    tasks = [event.event_id for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+    return [max(task for task in tasks if task < number) for number in numbers]
+
+
+def activity_of(event: HistoryEvent) -> str:
+    """The name of a local activity; empty for anything else."""
+    if event.event_type != EventType.EVENT_TYPE_MARKER_RECORDED:
+        return ""
+    marker = event.marker_recorded_event_attributes
+    if marker.marker_name != "core_local_activity":
+        return ""
+    return json.loads(marker.details["data"].payloads[0].data)["activity_type"]
+
+
+async def events_of(journey: Play) -> list[HistoryEvent]:
+    """Without what the moving of the clock adds: its own events, and a workflow task in which one of them arrived and nothing
+    came of it."""
+    history = await journey.handle.fetch_history()
+    events = [event for event in history.events if event.event_type not in OF_THE_CLOCK]
+    came_of = {task_of(event) for event in events}
+    kept: list[HistoryEvent] = []
+    for event in events:
+        kept.append(event)
+        if event.event_type != EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED or event.event_id in came_of:
+            continue
+        before = kept[-4].event_type if len(kept) > 3 else None
+        if before == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED or (len(kept) > 3 and task_of(kept[-4])):
+            del kept[-3:]  # nothing but the clock has woken it: before it stands what the task before it has commanded
+    return kept
+
+
+def task_of(event: HistoryEvent) -> int:
+    """The workflow task that has commanded it; 0: it came from outside."""
+    attributes = getattr(event, event.WhichOneof("attributes") or "", None)
+    return getattr(attributes, "workflow_task_completed_event_id", 0)
+
+
+def table(events: list[HistoryEvent]) -> str:
+    """Events by type: how many, how many bytes."""
+    count, size = Counter[str](), Counter[str]()
+    for event in events:
+        count[name_of(event)] += 1
+        size[name_of(event)] += event.ByteSize()
+    return "\n".join(f"{number:4} {size[name]:6} {name}" for name, number in count.most_common())
+
+
+def story(events: list[HistoryEvent]) -> str:
+    return "\n".join(
+        f"{event.event_id:4} {event.event_time.ToJsonString()[11:23]} {event.ByteSize():5} {name_of(event)} {said(event)}"
+        for event in events
+    )
+
+
+def name_of(event: HistoryEvent) -> str:
+    return EventType.Name(event.event_type).removeprefix("EVENT_TYPE_").lower()
+
+
+def said(event: HistoryEvent) -> str:
+    """What the step is, as far as it stands in plain text."""
+    match event.WhichOneof("attributes"):
+        case "activity_task_scheduled_event_attributes":
+            return event.activity_task_scheduled_event_attributes.activity_type.name
+        case "marker_recorded_event_attributes":
+            return activity_of(event)
+        case "upsert_workflow_search_attributes_event_attributes":
+            fields = event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
+            return ", ".join(fields)
+        case _:
+            return ""
