@@ -122,6 +122,22 @@ class Bare:
         await workflow.wait_condition(lambda: number in self._answers)
         return padding(self._answers[number])
 
+    @workflow.update
+    async def ping(self, _padding: str | None) -> str | None:
+        """Answers at once."""
+        return padding(60)
+
+    @workflow.update
+    async def edit(self, _padding: str | None) -> str | None:
+        """As an edited request: one step before the answer, one and a letter after it."""
+        await self._do({"what": "local", "in": 120, "out": 120, "summary": 30})
+        self._running.append(asyncio.create_task(self._edited()))
+        return padding(120)
+
+    async def _edited(self) -> None:
+        await self._do({"what": "local", "in": 3000, "out": 0, "summary": 30})
+        await self._do({"what": "activity", "number": -1, "in": 400, "out": 60, "summary": 30})
+
     @ask.validator
     def _may_ask(self, _padding: str | None) -> None:
         pass

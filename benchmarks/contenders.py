@@ -105,5 +105,11 @@ class BareContender(_OnTemporal):
     async def enrol(self, journey_id: str, kind: str, serial: str | None) -> None:
         await self._ask(journey_id)
 
+    async def ping(self, journey_id: str) -> None:
+        await self._handle(journey_id).execute_update("ping", bare.padding(60))
+
+    async def edit(self, journey_id: str) -> None:
+        await self._handle(journey_id).execute_update("edit", bare.padding(60))
+
     async def _ask(self, journey_id: str) -> str | None:
         return await self._handle(journey_id).execute_update("ask", bare.padding(60))

@@ -32,24 +32,27 @@ async def record(site: Site, numbers: Sequence[int]) -> tuple[dict[str, list[His
     assert codec
     rests, calendar._carrier_rests = calendar._carrier_rests, lambda day, policy: None
     try:
-        with as_environment({**site.environment, **POLICY}), Dependencies(site.settings) as dependencies:
-            with ThreadPoolExecutor(20) as threads:
-                for kind, number in zip(KINDS, numbers, strict=True):
-                    _Sizes.taken.clear()
-                    async with worker_for(
-                        site.client,
-                        dependencies,
-                        threads,
-                        task_queue="bench-recording",
-                        interceptors=[_Sizes()],
-                        workflow_runner=UnsandboxedWorkflowRunner(),
-                    ):
-                        product = Product(site, task_queue="bench-recording")
-                        (journey_id,) = await Drive(product, kind, [number], at_once=1).run()
-                        await asyncio.sleep(1)  # the last letter
-                        events = (await site.client.get_workflow_handle(journey_id).fetch_history()).events
-                    histories[kind] = list(events)
-                    scripts[kind] = await script(events, codec, _Sizes.taken)
+        with (
+            as_environment({**site.environment, **POLICY}),
+            Dependencies(site.settings) as dependencies,
+            ThreadPoolExecutor(20) as threads,
+        ):
+            for kind, number in zip(KINDS, numbers, strict=True):
+                _Sizes.taken.clear()
+                async with worker_for(
+                    site.client,
+                    dependencies,
+                    threads,
+                    task_queue="bench-recording",
+                    interceptors=[_Sizes()],
+                    workflow_runner=UnsandboxedWorkflowRunner(),
+                ):
+                    product = Product(site, task_queue="bench-recording")
+                    (journey_id,) = await Drive(product, kind, [number], at_once=1).run()
+                    await asyncio.sleep(1)  # the last letter
+                    events = (await site.client.get_workflow_handle(journey_id).fetch_history()).events
+                histories[kind] = list(events)
+                scripts[kind] = await script(events, codec, _Sizes.taken)
     finally:
         calendar._carrier_rests = rests
     return histories, scripts
@@ -60,7 +63,7 @@ class _Sizes(Interceptor):
 
     taken: list[int] = []  # noqa: RUF012  # unsandboxed, in this process, one journey at a time
 
-    def workflow_interceptor_class(self, _input: Any) -> type[WorkflowInboundInterceptor]:
+    def workflow_interceptor_class(self, input: Any) -> type[WorkflowInboundInterceptor]:  # noqa: A002
         return _Inbound
 
 

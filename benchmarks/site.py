@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +24,7 @@ from database.engine import Sessions, engine_of, sessions_of
 from database.sealing import Seal
 from settings import Settings
 from starter.stack import Stack
+from starter.supervision import tethered
 from tools.production.stack import PORTS, ProductionStack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,30 +58,35 @@ class Site:
 
     async def start_worker(self, what: str, **variables: str) -> None:
         """`python -m benchmarks.worker <what>`; returns when it is ready. Its processor time counts under `worker <what>`."""
-        log = (self.folder / f"worker-{what}.log").open("ab")
-        process = subprocess.Popen(  # noqa: S603  # this project's own module  # noqa: ASYNC220
-            [sys.executable, "-m", "benchmarks.worker", what],
-            cwd=ROOT,
-            env={**self.environment, **POLICY, **variables, "BENCH_PARENT": str(os.getpid())},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
-        assert process.stdout
-        line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 90)
-        if not line.startswith(b"ready"):
-            raise RuntimeError(f"the worker {what} did not start; see {log.name}")
+        path = self.folder / f"worker-{what}.log"
+        with path.open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603, ASYNC220  # this project's own module, which takes no time to begin
+                tethered([sys.executable, "-m", "benchmarks.worker", what]),
+                cwd=ROOT,
+                env={**self.environment, **POLICY, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        for _ in range(900):
+            if b"ready " in path.read_bytes():
+                break
+            if process.poll() is not None:
+                raise RuntimeError(f"the worker {what} did not start: {path.read_text()[-500:]}")
+            await asyncio.sleep(0.1)
         self.workers[what] = process
         self.roles[f"worker {what}"] = process.pid
 
     async def end_worker(self, what: str, *, kill: bool = False) -> None:
         process = self.workers.pop(what)
         self.roles.pop(f"worker {what}")
-        if kill:
+        process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)  # where it stands still
+        try:
+            await asyncio.to_thread(process.wait, 30)
+        except subprocess.TimeoutExpired:
             process.kill()
-        else:
-            process.terminate()
-        await asyncio.to_thread(process.wait, 60)
+            await asyncio.to_thread(process.wait, 30)
 
     async def end(self) -> None:
         for what in list(self.workers):
@@ -141,9 +148,10 @@ async def _site(
         data_converter=data_converter(settings),
     )
     # What is measured is the journey, not how often the directory is asked.
-    httpx.put(
-        f"{settings.directory_url}/simulate/settings", json={"polls_until_synced": 1}, timeout=10
-    ).raise_for_status()
+    async with httpx.AsyncClient(timeout=10) as asking:
+        (
+            await asking.put(f"{settings.directory_url}/simulate/settings", json={"polls_until_synced": 1})
+        ).raise_for_status()
     return Site(
         name=name,
         environment=environment,

@@ -52,7 +52,20 @@ def markdown(figures: Sequence[Figure]) -> str:
         lines.append(f"| {judgement.line.what} | {judgement.line.asked} | {found} | {judgement.word} |")
     lines += ["", "| what | unit | ours | against | its own | ratio |", "|---|---|---|---|---|---|"]
     lines += [f"| {' | '.join(_row(figure))} |" for figure in figures]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n" + split(figures)
+
+
+def split(figures: Sequence[Figure]) -> str:
+    """Where the processor's time goes, as a Markdown table."""
+    lines = [
+        "| milliseconds of CPU a journey | worker | server | database | parties | driver |",
+        "|---|---|---|---|---|---|",
+    ]
+    for figure in figures:
+        for name, found in figure.details.items():
+            if figure.part == "journeys":
+                lines.append(f"| {figure.what}: {name} | {' | '.join(number(value) for value in found.values())} |")
+    return "\n".join(lines) + "\n" if len(lines) > 2 else ""
 
 
 def _row(figure: Figure) -> list[str]:

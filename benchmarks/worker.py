@@ -16,6 +16,7 @@ import worker
 from connection import connect
 from domain import calendar
 from settings import Settings
+from telemetry import logs
 
 
 def product(settings: Settings) -> None:
@@ -30,6 +31,7 @@ def bare(settings: Settings) -> None:
 async def _bare(settings: Settings) -> None:
     from benchmarks.bare import TASK_QUEUE, Bare, step
 
+    logs.configure(settings)  # it logs what it does, as the product's does
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     client = await connect(settings)
