@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -127,6 +128,7 @@ async def _round(site: Site, contender: Contender, worker: str, kind: str, numbe
     with alone(site, worker):
         found = await Drive(contender, kind, taken, AT_ONCE).measured()
         await asyncio.sleep(2)  # the last letters
+    print(f"  {site.name}, {kind}, {contender.name}: {found.rate:.3g} journeys/s", file=sys.stderr, flush=True)
     return found
 
 

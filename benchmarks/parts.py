@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import answering, journeys, lists, site, stock_and_trail
+from benchmarks import answering, journeys, lists, site, standing, stock_and_trail
 from benchmarks.figures import Figure
 
 
@@ -62,10 +62,21 @@ async def _imports(folder: Path, size: Size) -> list[Figure]:
         return await stock_and_trail.measure(place, size.rows)
 
 
+async def _standing(folder: Path, size: Size) -> list[Figure]:
+    """What `make bench-load` has kept, or a smaller number."""
+    where = standing.KEPT if standing.kept() else folder / "standing"
+    if not standing.kept():
+        await standing.load(where, size.standing, keep=True)
+    async with site.production(where, keep=standing.kept(), shards=standing.SHARDS, fresh=False) as place:
+        figures = await standing.measure(place, where, size.samples)
+        return figures + await standing.timers(place, size.timers)
+
+
 PARTS: dict[str, Part] = {
     "journeys": _journeys,
     "dev-server": _dev_server,
     "answering": _answering,
     "lists": _lists,
     "imports": _imports,
+    "standing": _standing,
 }

@@ -95,12 +95,12 @@ class Site:
 
 
 @asynccontextmanager
-async def production(folder: Path, *, keep: bool = False, shards: int = 512) -> AsyncIterator[Site]:
+async def production(folder: Path, *, keep: bool = False, fresh: bool = True, shards: int = 512) -> AsyncIterator[Site]:
     """PostgreSQL under Temporal and under the application, as docker-compose.yml describes it; one database server for both.
-    `keep`: what is there is used, and stays."""
+    `fresh`: what an earlier run has left is removed first. `keep`: it stays afterwards."""
     variables = {**dict.fromkeys(PORTS, "0"), "TEMPORAL_HISTORY_SHARDS": str(shards), **POLICY}
     stack = ProductionStack(folder, _tell, variables, workers=1, only=("worker", "gateway", "sample-data"))
-    if not keep:
+    if fresh:
         stack.remove()
     try:
         async with stack:
