@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,12 +42,15 @@ def main(
     except (TypeError, ValueError):
         raise typer.BadParameter(f"{size!r} is not of the form pairs=2,journeys=40") from None
     out.mkdir(parents=True, exist_ok=True)
-    began, figures = time.monotonic(), list[Figure]()
+    began, figures, failed = time.monotonic(), list[Figure](), list[str]()
     for name in wanted:
         folder = Path(tempfile.mkdtemp(prefix="bench-"))
         print(f"{_clock(began)} {name}", file=sys.stderr, flush=True)
         try:
             figures += asyncio.run(PARTS[name](folder, sizes))
+        except Exception:  # the other parts are measured all the same
+            traceback.print_exc()
+            failed.append(name)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         _write(out, figures, wanted)
@@ -54,6 +58,8 @@ def main(
     console = Console(width=160)
     table.show(figures, console)
     print(f"{out / 'bench.json'}, {out / 'bench.md'}, {out / 'bench.svg'}")
+    if failed:
+        sys.exit(f"Not measured, for the errors above: {', '.join(failed)}.")
 
 
 def _sizes(text: str) -> dict[str, int]:

@@ -33,7 +33,9 @@ def serve(settings: Settings, url: str) -> None:
     }
     DBOS(config=config)
 
-    @DBOS.step()
+    @DBOS.step(
+        retries_allowed=True, interval_seconds=1, max_attempts=20, backoff_rate=2
+    )  # as the product's are tried again
     def effect(call: Call, key: str) -> tuple[Any, Any]:
         return effects.carry_out(call, key)
 

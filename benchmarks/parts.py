@@ -29,8 +29,15 @@ async def _journeys(folder: Path, size: Size) -> list[Figure]:
     async with site.production(folder / "production") as place:
         numbers = journeys.Numbers(place)
         scripts, figures = await journeys.set_up(place, numbers)
-        figures += await journeys.on_temporal(place, scripts, numbers, size.pairs, size.journeys, ("hard", "soft"))
-        return figures + await journeys.against_others(place, numbers, size.pairs, size.journeys)
+        return figures + await journeys.on_temporal(
+            place, scripts, numbers, size.pairs, size.journeys, ("hard", "soft")
+        )
+
+
+async def _others(folder: Path, size: Size) -> list[Figure]:
+    async with site.production(folder / "production") as place:
+        await place.start_worker("product")
+        return await journeys.against_others(place, journeys.Numbers(place), size.pairs, size.journeys)
 
 
 async def _dev_server(folder: Path, size: Size) -> list[Figure]:
@@ -74,6 +81,7 @@ async def _standing(folder: Path, size: Size) -> list[Figure]:
 
 PARTS: dict[str, Part] = {
     "journeys": _journeys,
+    "others": _others,
     "dev-server": _dev_server,
     "answering": _answering,
     "lists": _lists,

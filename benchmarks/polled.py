@@ -62,7 +62,12 @@ def serve(settings: Settings) -> None:
 
 def _poll(effects: Effects, claims: Sessions, stop: threading.Event) -> None:
     while not stop.is_set():
-        if not _took_one(effects, claims):
+        try:
+            took = _took_one(effects, claims)
+        except Exception as fault:  # rolled back: whoever comes next begins the stage anew
+            print(f"{type(fault).__name__}: {fault}"[:200], flush=True)
+            took = False
+        if not took:
             time.sleep(_PAUSE)
 
 
