@@ -102,7 +102,7 @@ class Judgement:
         return {True: "reached", False: "not reached", None: "not measured"}[self.reached]
 
 
-GROWING = ("journeys", "import", "audit", "verification", "lists", "digest", "open-memory")
+GROWING = ("import", "audit", "verification", "lists", "digest", "report")
 """What is measured at 1, 4 and 16 times its size."""
 
 REACH = (
