@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo up stack demo-stack secrets test test-fast test-stack check-compose golden check audit-packages lock clean temporal browser
+.PHONY: help bench bench-load demo up stack demo-stack secrets test test-fast test-stack check-compose golden check audit-packages lock clean temporal browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -42,6 +42,12 @@ test-stack: temporal ## The journeys' tests on Temporal as in production, with P
 
 check-compose: $(READY) ## Have Docker Compose itself read docker-compose.yml (built once where it is not installed)
 	@$(BIN)/python -m tools.compose_config
+
+bench: temporal ## What it costs, as ratios (docs/performance.md), under 15 minutes; ONLY=journeys,lists and so on measures these parts
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SIZE),--size $(SIZE)) $(if $(QUICK),--quick)
+
+bench-load: temporal ## Load 100,000 open journeys once, for make bench to measure at (COUNT=20000 for fewer); takes minutes, and is kept
+	@$(BIN)/python -m benchmarks.load $(COUNT)
 
 golden: temporal ## Record the histories and tables of this release, for tests of later ones (RELEASE=x.y.z)
 	@test -n "$(RELEASE)" || { echo "Say which release: make golden RELEASE=0.2.0" >&2; exit 1; }

@@ -29,6 +29,9 @@ MAY_IMPORT = {
     "settings": {"domain"},
     "connection": {"settings", "workflows"},
     "worker": {"domain", "database", "activities", "workflows", "telemetry", "connection", "settings"},
+    "tools": {"starter", "settings"},
+    "benchmarks": {"domain", "database", "activities", "workflows", "simulators", "telemetry", "starter", "tools"}
+    | {"connection", "settings", "worker"},
 }
 """Top-level package or module to the others that it may import: the table in docs/architecture.md."""
 

@@ -1,0 +1,328 @@
+"""Many open journeys: what they cost while they wait, and how fast one of them answers. `make bench-load` keeps 100,000 for reuse."""
+
+import asyncio
+import json
+import random
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import func, select
+
+from benchmarks import cloning, cpu
+from benchmarks.answering import p99, timed
+from benchmarks.cloning import Template
+from benchmarks.contenders import Product
+from benchmarks.figures import Figure
+from benchmarks.journeys import Numbers
+from benchmarks.site import Site, production, superuser_url
+from connection import TASK_QUEUE
+from database.tables import EmailRow
+from starter.views import VIEWS
+
+SHARDS = 512
+KEPT = Path.home() / ".cache" / "token-fulfillment" / "bench"
+_MARK = "loaded.json"
+_PAUSE = 0.12
+"""Seconds between two questions to Temporal's visibility, which takes ten a second."""
+_WHERE = (
+    ("hard", "Requested", 0.07),
+    ("soft", "Requested", 0.03),
+    ("soft", "Processed", 0.05),
+    ("hard", "Shipped", 0.10),
+    ("hard", "Delivered", 0.20),
+    ("hard", "Active", 0.40),
+    ("soft", "Active", 0.15),
+)
+"""Where they wait, and the share of all. Hard tokens are Processed, and all are Syncing, for minutes only: none stands there."""
+
+
+@dataclass
+class Empty:
+    """The same system before anything was loaded, for comparison. Bytes, seconds, milliseconds."""
+
+    worker: float
+    server: float
+    temporal: float
+    tokens: float
+    restart: float
+    updates: list[float]
+
+
+async def load(folder: Path, count: int, *, keep: bool) -> None:
+    """Fills a system of its own with so many, and leaves it in `folder`."""
+    async with production(folder, keep=keep, shards=SHARDS) as site:
+        await fill(site, folder, count)
+
+
+async def fill(site: Site, folder: Path, count: int) -> None:
+    """Really runs a few to where they wait, then copies them."""
+    numbers = Numbers(site)
+    await site.start_worker("product")
+    empty = await _empty(site, numbers)
+    templates = [await _template(site, numbers, kind, status, int(count * share)) for kind, status, share in _WHERE]
+    await asyncio.sleep(3)
+    await site.end_worker("product")
+    await site.stack.hold("temporal", 15)
+    began = time.monotonic()
+    await asyncio.to_thread(cloning.clone, site, templates, SHARDS)
+    print(f"{sum(t.copies for t in templates):,} journeys in {time.monotonic() - began:.0f} s", flush=True)
+    await site.stack.resume("temporal")
+    loaded = {
+        "count": sum(template.copies for template in templates),
+        "templates": [[t.workflow_id, str(t.run_id), t.copies] for t in templates],
+        "empty": vars(empty),
+    }
+    (folder / _MARK).write_text(json.dumps(loaded))
+
+
+def kept() -> bool:
+    """Whether `make bench-load` has been run here."""
+    return (KEPT / _MARK).exists()
+
+
+async def _empty(site: Site, numbers: Numbers) -> Empty:
+    product, updates, journey_id = Product(site), [], ""
+    for number in numbers.take(20):
+        journey_id = f"e{uuid.uuid4().hex[:8]}-{number}"
+        await product.start(journey_id, "hard", number)
+        await asyncio.sleep(0.3)
+        updates.append(await timed(_edit(site, journey_id)))
+    worker, server = _memory(site)
+    return Empty(
+        worker, server, _size(site, "temporal"), _size(site, "tokens"), await _restarted(site, journey_id), updates
+    )
+
+
+async def _template(site: Site, numbers: Numbers, kind: str, status: str, copies: int) -> Template:
+    product, (number,) = Product(site), numbers.take(1)
+    journey_id = f"open-{kind}-{status.lower()}-0000000"
+    await product.start(journey_id, kind, number)
+    if status != "Requested":
+        serial = await product.process(journey_id)
+        if kind == "hard":
+            await _until(product, journey_id, "Shipped")
+        if kind == "hard" and status != "Shipped":
+            await product.deliver(journey_id)
+            await _until(product, journey_id, "Delivered")
+        if status == "Active":
+            await product.enrol(journey_id, kind, serial)
+            await _until(product, journey_id, "Active")
+    run_id = (await site.client.get_workflow_handle(journey_id).describe()).run_id
+    return Template(journey_id, uuid.UUID(run_id), copies)
+
+
+async def _until(product: Product, journey_id: str, status: str) -> None:
+    for _ in range(300):
+        if (await product.statuses(journey_id)).get(journey_id) == status:
+            return
+        await asyncio.sleep(0.2)
+    raise TimeoutError(f"{journey_id} did not become {status}")
+
+
+# Measuring
+
+
+async def measure(site: Site, folder: Path, samples: int) -> list[Figure]:
+    """What is there is used; its Temporal has just been started."""
+    loaded = json.loads((folder / _MARK).read_text())
+    empty, count = Empty(**loaded["empty"]), loaded["count"]
+    copies = _copies(loaded["templates"])
+    await site.start_worker("product")
+    figures = [
+        _one(
+            "database-temporal",
+            f"Temporal's database, a journey of {count:,}",
+            "KB",
+            _grown(site, "temporal", empty.temporal, count),
+        ),
+        _one(
+            "database-tokens",
+            f"the application's database, a journey of {count:,}",
+            "KB",
+            _grown(site, "tokens", empty.tokens, count),
+        ),
+    ]
+    chosen = random.sample(copies["hard-requested"], min(samples, len(copies["hard-requested"])))
+    updates = [await timed(_edit(site, journey_id)) for journey_id in chosen]
+    figures.append(
+        Figure(
+            "standing/update",
+            f"edit of a journey in nobody's memory, {count:,} open",
+            "ms",
+            "with none open, in memory",
+            tuple(
+                zip(updates, (empty.updates * (len(updates) // len(empty.updates) + 1))[: len(updates)], strict=True)
+            ),
+            note=f"p99 {p99(updates):.0f} ms",
+        )
+    )
+    await _touch(site, [one for of in copies.values() for one in of], site.settings.worker.cached_journeys + 200)
+    worker, server = _memory(site)
+    figures += [
+        _one(
+            "worker-memory",
+            f"worker's memory, {count:,} open, its cache full",
+            "MB",
+            (worker / 1e6, empty.worker / 1e6),
+        ),
+        _one("server-memory", f"Temporal server's memory, {count:,} open", "MB", (server / 1e6, empty.server / 1e6)),
+        await _temporal_lists(site, count),
+        await _reconciled(site, count),
+        _one(
+            "restart",
+            f"everything restarted until an update is answered, {count:,} open",
+            "s",
+            (await _restarted(site, chosen[0]), empty.restart),
+        ),
+    ]
+    return figures
+
+
+async def timers(site: Site, how_many: int) -> list[Figure]:
+    """Reminders of so many parcels' recipients fall due in the same second; until the last letter is recorded as sent."""
+    await site.stack.hold("temporal", 15)
+    when = datetime.now(UTC) + timedelta(seconds=25)
+    due = await asyncio.to_thread(cloning.due_at, site, "open-hard-delivered-", how_many, when)
+    await site.stack.resume("temporal")
+    site.roles["temporal"] = site.stack.pid("temporal")
+    await asyncio.sleep(max((when - datetime.now(UTC)).total_seconds(), 0))
+    before, began = cpu.seconds(site.roles), time.monotonic()
+    while (sent := await asyncio.to_thread(_reminders, site)) < due:
+        if time.monotonic() - began > 60 + due:
+            raise TimeoutError(f"{sent} of {due} reminders were sent")
+        await asyncio.sleep(0.5)
+    seconds = time.monotonic() - began
+    spent = cpu.between(before, cpu.seconds(site.roles))
+    own = sum(spent[role] for role in spent if role.startswith(("worker", "temporal", "postgres")))
+    return [
+        Figure(
+            "standing/timers",
+            f"{due:,} reminders due at once: letters sent, processor time beside it",
+            "per s",
+            "ms of CPU each",
+            ((due / seconds, 1000 * own / due),),
+        )
+    ]
+
+
+def _reminders(site: Site) -> int:
+    with site.sessions() as session:
+        reminders = select(func.count()).where(EmailRow.letter == "reminder", EmailRow.state == "sent")
+        return session.scalar(reminders) or 0
+
+
+async def _temporal_lists(site: Site, count: int) -> Figure:
+    """Each of the operators' lists in the UI, its first page; against a question that finds nothing."""
+    now, pairs = datetime.now(UTC), []
+    for view in VIEWS:
+        ours = await timed(_first_page(site, view.filled(now)))
+        await asyncio.sleep(_PAUSE)
+        nothing = await timed(_first_page(site, 'WorkflowId = "nobody"'))
+        await asyncio.sleep(_PAUSE)
+        pairs.append((view.name, ours, nothing))
+    slowest = max(pairs, key=lambda pair: pair[1])
+    return Figure(
+        "standing/temporal-lists/p99",
+        f"the slowest of {len(VIEWS)} lists in Temporal's UI ({slowest[0]}), {count:,} open",
+        "ms",
+        "a list of nothing",
+        (slowest[1:],),
+        details={name: ours for name, ours, _ in pairs},
+    )
+
+
+async def _first_page(site: Site, query: str) -> None:
+    async for _ in site.client.list_workflows(query, page_size=100, limit=100):
+        pass
+
+
+async def _reconciled(site: Site, count: int) -> Figure:
+    """`Reconcile` over all of them, against reading all ids from Temporal's list once."""
+    workflow_id = f"reconcile-{uuid.uuid4().hex[:8]}"
+    ours = await timed(site.client.execute_workflow("Reconcile", {"limit": 0}, id=workflow_id, task_queue=TASK_QUEUE))
+    began = time.monotonic()
+    pages = site.client.list_workflows('WorkflowType = "TokenJourney" AND ExecutionStatus = "Running"', page_size=1000)
+    await pages.fetch_next_page()
+    while pages.next_page_token:
+        await asyncio.sleep(_PAUSE)
+        await pages.fetch_next_page()
+    return _one(
+        "reconcile",
+        f"Reconcile over {count:,} open",
+        "s",
+        (ours / 1000, time.monotonic() - began),
+        "reading all ids once",
+    )
+
+
+async def _restarted(site: Site, journey_id: str) -> float:
+    """Database, Temporal and worker are ended and started again; seconds until the journey has answered."""
+    for name in ("temporal", "postgres"):
+        await site.stack.hold(name, 15 if name == "temporal" else 2)
+    await site.end_worker("product")
+    began = time.monotonic()
+    for name in ("postgres", "temporal"):
+        await site.stack.resume(name)
+        site.roles[name] = site.stack.pid(name)
+    await site.start_worker("product")
+    site.engine.dispose()
+    for _ in range(60):
+        try:
+            await _edit(site, journey_id)
+            break
+        except Exception:
+            await asyncio.sleep(0.2)
+    return time.monotonic() - began
+
+
+async def _touch(site: Site, ids: Sequence[str], how_many: int) -> None:
+    """Asks so many for their status, so that the worker's cache is full."""
+    places = asyncio.Semaphore(20)
+
+    async def ask(journey_id: str) -> None:
+        async with places:
+            await site.client.get_workflow_handle(journey_id).query("status")
+
+    chosen = random.sample(list(ids), min(how_many, len(ids)))
+    await asyncio.gather(*map(ask, chosen))
+
+
+async def _edit(site: Site, journey_id: str) -> None:
+    email = f"{uuid.uuid4().hex[:8]}@bench.example"
+    await site.client.get_workflow_handle(journey_id).execute_update("edit", {"email": email})
+
+
+def _copies(templates: list[list[Any]]) -> dict[str, list[str]]:
+    """Ids by kind and status."""
+    found, first = {}, 1
+    for workflow_id, run_id, copies in templates:
+        template = Template(workflow_id, uuid.UUID(run_id), copies)
+        found[workflow_id[5:-8]] = [template.copy_id(number) for number in range(first, first + copies)]
+        first += copies
+    return found
+
+
+def _memory(site: Site) -> tuple[float, float]:
+    return cpu.memory(site.roles["worker product"]), cpu.memory(site.roles["temporal"])
+
+
+def _size(site: Site, database: str) -> float:
+    with psycopg.connect(superuser_url(site)) as connection:
+        row = connection.execute("SELECT pg_database_size(%s)", (database,)).fetchone()
+    assert row
+    return float(row[0])
+
+
+def _grown(site: Site, database: str, before: float, count: int) -> tuple[float, float]:
+    """KB a journey, and KB of the empty database for comparison."""
+    return (_size(site, database) - before) / count / 1000, before / 1000
+
+
+def _one(key: str, what: str, unit: str, pair: tuple[float, float], against: str = "with none open") -> Figure:
+    return Figure(f"standing/{key}", what, unit, against, (pair,))
