@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 End = Literal["cancelled early", "cancelled late", "active", "deactivated", "lost", "replaced"]
-_ENDS: dict[str, tuple[End, ...]] = {
+ENDS: dict[str, tuple[End, ...]] = {
     "hard": ("deactivated", "replaced", "cancelled late", "active", "cancelled early", "lost"),
     "soft": ("replaced", "cancelled early", "active", "deactivated", "cancelled late"),
 }
@@ -50,7 +50,7 @@ def made(people: list[str], rng: random.Random, think: float) -> list[Plan]:
     plans: list[Plan] = []
     for number, person in enumerate(people):
         for kind in ("hard", "soft"):
-            end = _ENDS[kind][number % len(_ENDS[kind])]
+            end = ENDS[kind][number % len(ENDS[kind])]
             coins = [rng.random() < share for share in (0.4, 0.3, 0.5)]
             plans.append(Plan(person, kind, end, *coins, think=think))
     rng.shuffle(plans)

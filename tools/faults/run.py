@@ -36,7 +36,7 @@ _SETTLED_WITHIN = 120.0
 @dataclass(frozen=True)
 class Orders:
     """`times`: how often each fault. `think` and `pause`: the people's and the storm's pace, in seconds. `patience`: how long the
-    journeys may go on after the storm."""
+    journeys may go on after the storm. `only`: these faults (empty: all)."""
 
     journeys: int = 200
     times: int = 3
@@ -44,6 +44,7 @@ class Orders:
     think: float = 75.0
     pause: float = 1.5
     patience: float = 420.0
+    only: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -120,7 +121,7 @@ async def _played(
             Walk(world, plan, random.Random(f"{orders.seed} {plan}"))  # noqa: S311
             for plan in plans.made(ids, rng, orders.think)
         ]
-        storm = Storm(battlefield, orders.seed, tell, orders.pause)
+        storm = Storm(battlefield, orders.seed, tell, orders.pause, orders.only)
         began = time.monotonic()
         watching = asyncio.create_task(watch.run())
         playing = [asyncio.create_task(walk.play()) for walk in walks]

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -12,17 +12,17 @@ import httpx
 from starter.supervision import Tell
 from tools.faults.battlefield import PARTIES, SYSTEM, WORKERS, Battlefield
 
-Blow = Callable[[], Awaitable[None]]
+Blow = Callable[[random.Random], Awaitable[None]]
 
 _KILLED = (*SYSTEM, "temporal", "postgres", "mail", *PARTIES)
 
 
 class Storm:
-    """`run` strikes each blow `times` times. `done` counts them; what could not be struck is not counted, and is tried again."""
+    """`run` strikes each blow `times` times, or of them `only` these. `done` counts them. `pause`: seconds between two of a lane."""
 
-    def __init__(self, field: Battlefield, seed: int, tell: Tell, pause: float) -> None:
+    def __init__(self, field: Battlefield, seed: int, tell: Tell, pause: float, only: Collection[str] = ()) -> None:
         self._field, self._tell, self._pause = field, tell, pause
-        self._seed = seed
+        self._seed, self._only = seed, only
         self._http = httpx.AsyncClient(timeout=10, trust_env=False)
         self.done: Counter[str] = Counter()
 
@@ -34,10 +34,9 @@ class Storm:
         finally:
             await self._calm()
 
-    async def _lane(
-        self, rng: random.Random, deck: dict[str, Callable[[random.Random], Awaitable[None]]], times: int
-    ) -> None:
-        order = list(deck) * times
+    async def _lane(self, rng: random.Random, deck: dict[str, Blow], times: int) -> None:
+        struck = [name for name in deck if not self._only or name.partition(", by")[0] in self._only]
+        order = struck * times
         rng.shuffle(order)
         for name in order:
             await asyncio.sleep(rng.uniform(0.2, 2) * self._pause)
@@ -45,7 +44,7 @@ class Storm:
             await deck[name](rng)
             self.done[name] += 1
 
-    def _decks(self) -> dict[str, dict[str, Callable[[random.Random], Awaitable[None]]]]:
+    def _decks(self) -> dict[str, dict[str, Blow]]:
         kills = {f"kill -9 {name}": self._killing(name) for name in _KILLED}
         loss: dict[str, Any] = {}
         for party in PARTIES:
@@ -65,7 +64,7 @@ class Storm:
 
     # The blows
 
-    def _killing(self, name: str) -> Callable[[random.Random], Awaitable[None]]:
+    def _killing(self, name: str) -> Blow:
         async def kill(rng: random.Random) -> None:
             await self._field.stack.hold(name)
             await asyncio.sleep(rng.choice((0, 0, rng.uniform(0.5, 4))))
@@ -73,9 +72,7 @@ class Storm:
 
         return kill
 
-    def _switching(
-        self, party: str, fault: dict[str, Any], *, clear: bool = False
-    ) -> Callable[[random.Random], Awaitable[None]]:
+    def _switching(self, party: str, fault: dict[str, Any], *, clear: bool = False) -> Blow:
         async def switch(rng: random.Random) -> None:
             await self._switch("PUT", party, fault)
             if clear:
@@ -92,7 +89,7 @@ class Storm:
                 return
             await asyncio.sleep(0.3)
 
-    def _losing(self, name: str) -> Callable[[random.Random], Awaitable[None]]:
+    def _losing(self, name: str) -> Blow:
         async def lose(rng: random.Random) -> None:
             line = self._field.lines[name]
             before, times = line.lost, rng.randint(1, 3)
@@ -104,7 +101,7 @@ class Storm:
 
         return lose
 
-    def _hanging(self, name: str) -> Callable[[random.Random], Awaitable[None]]:
+    def _hanging(self, name: str) -> Blow:
         async def hang(rng: random.Random) -> None:
             line = self._field.lines[name]
             line.hang()
@@ -123,7 +120,7 @@ class Storm:
         finally:
             await asyncio.to_thread(disk.free, stack.pid("postgres"))
 
-    def _clock(self, name: str) -> Callable[[random.Random], Awaitable[None]]:
+    def _clock(self, name: str) -> Blow:
         async def turn(rng: random.Random) -> None:
             self._field.clocks.put(name, rng.choice((-1, 1)) * rng.randint(45, 240))
             await asyncio.sleep(rng.uniform(4, 10))
