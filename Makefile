@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-load demo up stack demo-stack secrets test test-fast test-stack check-compose golden check audit-packages lock clean temporal browser
+.PHONY: help bench bench-load demo up stack demo-stack secrets test test-fast test-stack faults check-compose golden check audit-packages lock clean temporal browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,6 +39,10 @@ test-fast: temporal ## All tests but those marked slow
 
 test-stack: temporal ## The journeys' tests on Temporal as in production, with PostgreSQL under it and under the application
 	@TEST_STACK=1 $(BIN)/pytest -q tests/journeys
+
+faults: temporal ## 200 journeys while everything is killed, cut off, hung, filled up and put out of time; then the counts (SEED=, REPORT=file)
+	@$(BIN)/python -m tools.faults $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT)) \
+		$(if $(JOURNEYS),--journeys $(JOURNEYS)) $(if $(TIMES),--times $(TIMES))
 
 check-compose: $(READY) ## Have Docker Compose itself read docker-compose.yml (built once where it is not installed)
 	@$(BIN)/python -m tools.compose_config

@@ -6,12 +6,16 @@ from http import HTTPStatus
 from fastapi import FastAPI
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from starter.gateway.pages import page
 from starter.gateway.validation import sentence
 
+AWAY = "The database does not answer; send the same again in a moment."
 _SAID = {
     404: "There is nothing at this address; the API's addresses are listed at /v1/docs.",
     405: "This address does not take that method; see /v1/docs for what it takes.",
@@ -45,6 +49,20 @@ def install(application: FastAPI) -> None:
         # Starlette raises it again afterwards, so that the server's log has it.
         return problem(500, "Something is broken in the gateway, and its log says what; tell whoever runs it.")
 
+    async def away(request: Request, _fault: Exception) -> Response:
+        headers = {"Retry-After": "10"}
+        if request.url.path.startswith("/v1/"):
+            return problem(503, AWAY, headers)
+        shown = page("away.html", 503)
+        shown.headers.update(headers)
+        return shown
+
+    async def gone(_request: Request, _fault: Exception) -> Response:
+        return problem(400, "The request broke off before it had come in.")  # heard by nobody
+
+    for fault in (OperationalError, InterfaceError, NoConnection):
+        application.add_exception_handler(fault, away)
+    application.add_exception_handler(ClientDisconnect, gone)
     application.add_exception_handler(HTTPException, refused)
     application.add_exception_handler(RequestValidationError, unfit)
     application.add_exception_handler(Exception, broken)

@@ -1,5 +1,6 @@
 """Temporal slow or down, the database down: what callers are told, and that nothing is half done."""
 
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -135,6 +136,9 @@ class TestOnPostgreSQL:
             ):
                 assert "The database does not answer" in detail(answer, 503)
                 assert answer.headers["Retry-After"] == "10"
+            page = await ehr.get(f"/activate/{secrets.token_urlsafe(32)}")
+            assert (page.status_code, page.headers["Retry-After"]) == (503, "10")
+            assert "does not answer just now" in page.text
             await line.mend()
             second = await ehr.once("/v1/token-requests", {"prescriber_id": "P-1001", "kind": "soft"}, "s")
             assert second.status_code == 201

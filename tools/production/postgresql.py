@@ -33,7 +33,7 @@ class Database:
             self._check_owner()
             return
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, mode=0o700)
+        self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)  # there still where something is mounted on it
         file = self.folder / "password"
         file.touch(mode=0o600)
         file.write_text(password)

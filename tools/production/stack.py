@@ -39,8 +39,9 @@ class ProductionStack:
     """`async with ProductionStack(state, tell) as stack:` everything runs and is healthy inside; after it nothing does.
 
     `variables`: what the compose file's `${NAME}` stand for; a port of 0 is any free one. `workers`: how many. `only`: these
-    services, and what they need (None: all). `profiles`: as `docker compose --profile`. Services are called as in the compose
-    file, workers `worker-1`, `worker-2`. Enter it in the main thread. Entering raises StackError.
+    services, and what they need (None: all). `profiles`: as `docker compose --profile`. `settings`: what a service, or one
+    worker of several, has in its environment beside what the compose file says. Services are called as in the compose file,
+    workers `worker-1`, `worker-2`. Enter it in the main thread. Entering raises StackError.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ProductionStack:
         only: Sequence[str] | None = None,
         profiles: Sequence[str] = ("trial",),
         backoff: tuple[float, float] = (0.5, 10.0),
+        settings: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         state = state.resolve()
         self.secrets = state / "secrets"
@@ -61,7 +63,8 @@ class ProductionStack:
         every = services({**given, **ports})
         self.services = {one.name: one for one in every.values() if _wanted(one, every, only, profiles)}
         self.places = native.Places(state, self.services)
-        self._database = Database(state)
+        self.database = Database(state)
+        self._settings = settings or {}
         self.supervisor = Supervisor(state, tell, backoff, patience=_JOB_PATIENCE, grace=20)
         self._tell = tell
         self._exit = AsyncExitStack()
@@ -120,7 +123,7 @@ class ProductionStack:
 
     def remove(self) -> None:
         """While it does not run: the database's files, which lie outside the state folder where this runs as root."""
-        self._database.remove()
+        self.database.remove()
 
     # Starting
 
@@ -128,9 +131,9 @@ class ProductionStack:
         async with AsyncExitStack() as undo:
             await undo.enter_async_context(self.supervisor)
             self._binaries = await asyncio.to_thread(binaries.ensure, self._tell)
-            if "postgres_password" in make_secrets.make(self.secrets) and self._database.exists:
+            if "postgres_password" in make_secrets.make(self.secrets) and self.database.exists:
                 raise StackError(
-                    f"The database in {self._database.folder} was made with other secrets than those in {self.secrets}, which are"
+                    f"The database in {self.database.folder} was made with other secrets than those in {self.secrets}, which are"
                     " new; bring the old ones back, or remove that database."
                 )
             self.info.update(self._info())
@@ -154,7 +157,7 @@ class ProductionStack:
             return
         if service.name == "postgres":
             await asyncio.to_thread(
-                self._database.make, self._binaries, (self.secrets / "postgres_password").read_text()
+                self.database.make, self._binaries, (self.secrets / "postgres_password").read_text()
             )
         await self.supervisor.start(*(self._child(service, name, {}) for name in native.replicas(service)))
 
@@ -192,10 +195,11 @@ class ProductionStack:
             raise StackError(f"The job {service.name} failed ({last}); see {log}.")
 
     def _child(self, service: Service, name: str, variables: Mapping[str, str]) -> Child:
-        environment = {**native.environment(service, name, self.places, self._binaries), **variables}
+        own = {**self._settings.get(service.name, {}), **self._settings.get(name, {}), **variables}
+        environment = {**native.environment(service, name, self.places, self._binaries), **own}
         if service.name == "postgres":
             flags = [self.places.here(part, service, name) for part in service.command[1:]]
-            command = self._database.command(self._binaries, self.port(name), flags)
+            command = self.database.command(self._binaries, self.port(name), flags)
         else:
             command = native.command(service, name, self.places, self._binaries)
         ports = tuple(Wanted(self.places.port(name, port), name, _setting(service, port)) for port in service.exposed)
