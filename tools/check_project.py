@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "settings": {"domain"},
     "connection": {"settings", "workflows"},
     "worker": {"domain", "database", "activities", "workflows", "telemetry", "connection", "settings"},
-    "tools": {"starter", "settings"},
+    "tools": {"domain", "database", "simulators", "starter", "connection", "settings"},
     "benchmarks": {"domain", "database", "activities", "workflows", "simulators", "telemetry", "starter", "tools"}
     | {"connection", "settings", "worker"},
 }
