@@ -56,6 +56,8 @@ class Journey(Chronicle):
     """The carrier brings the parcel back to us: the prescriber has never had it."""
     edits: int = 0
     resends: int = 0
+    known_under: str | None = None
+    """The run under which records and letters know it, where `Reconcile` let it go on: not the first of its present runs."""
     carrier_events: list[str] = []  # noqa: RUF012  # pydantic copies it
     party_events: list[str] = []  # noqa: RUF012
     """What vendor and directory have told, so that a repeat is known."""

@@ -93,6 +93,14 @@ def theatre(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
+def own_theatre(settings: Settings, theatre: Theatre, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    """Parties of its own: Reconcile looks at all that a vendor and a carrier have."""
+    with Theatre(settings, tmp_path_factory.mktemp("reconcile")) as own:
+        own.threads = theatre.threads
+        yield own
+
+
+@pytest.fixture
 async def stage(
     temporal: Client, theatre: Theatre, tmp_path: Path, databases: Databases | None
 ) -> AsyncIterator[Stage]:

@@ -74,6 +74,7 @@ class TokenJourney(TokenMessages):
             requested_by=self.request.requested_by,
             replaces=self.request.replaces,
         )
+        self.first_run_id = self.state.known_under or self.first_run_id
         self.admitted = self.request.carried is not None
         self.one_at_a_time = asyncio.Lock()
         self.expected: DeliveryWindow | None = None
@@ -125,6 +126,7 @@ class TokenJourney(TokenMessages):
         """The workflow was gone, and `Reconcile` lets the journey go on from what its records know."""
         resumed = await self.resume(Resumptions.journey, ticket, "What do the records know?")
         self.state, state, now = resumed.state, resumed.state, self.now()
+        state.known_under = resumed.first_run_id
         state.note(now, f"taken up again ({resumed.how}): {resumed.why}", by="Reconcile")
         match resumed.how:
             case How.CANCEL:

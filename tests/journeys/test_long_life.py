@@ -12,6 +12,7 @@ from temporalio.converter import PayloadCodec
 
 from settings import Settings
 from tests.conftest import temporal_server
+from tests.journeys.test_reconcile import again, reconciled, requested
 from tests.journeys.test_search_attributes import true
 from tests.stage import Play, Stage, Theatre
 
@@ -38,7 +39,7 @@ class Ambush(PayloadCodec):
 
 
 @pytest.fixture
-async def ambushed(settings: Settings, theatre: Theatre, tmp_path: Path) -> AsyncIterator[tuple[Stage, Ambush]]:
+async def ambushed(settings: Settings, own_theatre: Theatre, tmp_path: Path) -> AsyncIterator[tuple[Stage, Ambush]]:
     """On a server that finds a history long from 150 events on, so that the test need not send thousands."""
     flags = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=150")
     async with temporal_server(settings, *flags) as client:
@@ -46,7 +47,7 @@ async def ambushed(settings: Settings, theatre: Theatre, tmp_path: Path) -> Asyn
         assert config["data_converter"].payload_codec
         ambush = Ambush(config["data_converter"].payload_codec)
         config["data_converter"] = replace(config["data_converter"], payload_codec=ambush)
-        async with Stage(Client(**config), theatre, tmp_path) as stage:
+        async with Stage(Client(**config), own_theatre, tmp_path) as stage:
             yield stage, ambush
 
 
@@ -166,3 +167,19 @@ async def test_deactivated_in_that_instant(ambushed: tuple[Stage, Ambush]) -> No
     entries = "select count(*) from audit where what like 'deactivated%' and refused is null"
     assert stage.rows(entries) == [(1,)]
     assert journey.letters().count("deactivated") == 1
+
+
+async def test_records_know_it_by_its_first_run_whatever_becomes_of_its_runs(stage: Stage) -> None:
+    """Terminated, taken up again, and then continued as new: else records that are written again would stand there twice."""
+    journey = await requested(stage, "soft", "P-1001", "Active")
+    await journey.handle.terminate("cleaning up")
+    assert (await reconciled(stage))["repaired"] == 1
+    journey = again(journey)
+    for number in range(60):
+        await journey.signal("edit", {"email": "late@clinic.example", "by": f"sender {number}"})
+    await journey.wait(days=200)
+    assert await runs(journey) > 1
+    await journey.update("deactivate", {"confirmed": True})
+    await journey.result()
+    known = stage.rows(f"select distinct substr(entry, 1, 36) from audit where journey_id = '{journey.id}'")
+    assert known == stage.rows(f"select first_run_id from journeys where journey_id = '{journey.id}'")

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,18 +13,9 @@ from temporalio.client import Client
 
 from database import audit
 from domain.peers import incident_id, return_id
-from settings import Settings
 from tests.stage import Play, Stage, Theatre
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def own_theatre(settings: Settings, theatre: Theatre, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
-    """Parties of its own: Reconcile looks at all that a vendor and a carrier have."""
-    with Theatre(settings, tmp_path_factory.mktemp("reconcile")) as own:
-        own.threads = theatre.threads
-        yield own
 
 
 @pytest.fixture
