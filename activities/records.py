@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from temporalio import activity
@@ -198,6 +198,14 @@ class Records:
             email=checked_email(contact.email) if contact.email else None,
             shipping_address=checked_address(contact.shipping_address) if contact.shipping_address else None,
         )
+
+    @activity.defn(name="records.say_shipped")
+    def say_shipped(self, journey_id: str) -> bool:
+        """Whether the records have the journey as shipped, or past it."""
+        with self._sessions() as session:
+            return bool(
+                session.scalar(select(JourneyRow.shipped_at.is_not(None)).where(JourneyRow.journey_id == journey_id))
+            )
 
     @activity.defn(name="records.write")
     def write(self, writing: Writing) -> None:

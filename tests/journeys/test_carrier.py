@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.stage import TUESDAY, Stage
+from database.tables import JourneyRow
+from tests.stage import EVENING, TUESDAY, Stage
 
 
 async def test_one_transition_each_and_never_backwards(stage: Stage) -> None:
@@ -26,6 +27,24 @@ async def test_one_transition_each_and_never_backwards(stage: Stage) -> None:
     assert [refused["message"] for refused in snapshot["refused"]] == ["carrier_event"] * 3
     await journey.wait(seconds=5)
     assert journey.letters().count("delivered") == 1
+
+
+async def test_a_word_that_comes_before_the_journey_has_done_its_lost_task_anew_is_kept_for_it(stage: Stage) -> None:
+    """The worker died after it had written `Shipped`, and before Temporal knew: the gateway goes by what is written."""
+    journey = await stage.request("hard", at=EVENING)
+    await journey.process()
+    await journey.wait(minutes=1)
+    assert (await journey.status())["status"] == "Processed"
+    with stage.sessions.begin() as session:
+        row = session.get_one(JourneyRow, journey.id)
+        row.status, row.shipped_at = "Shipped", EVENING
+    await journey.carrier("delivered", await journey.now())
+    await journey.wait(minutes=1)
+    snapshot = await journey.status()
+    assert (snapshot["status"], snapshot["refused"]) == ("Processed", [])
+    await journey.wait(days=1)
+    snapshot = await journey.status()
+    assert (snapshot["status"], snapshot["refused"]) == ("Delivered", [])
 
 
 async def test_another_parcel_s_event_changes_nothing(stage: Stage) -> None:

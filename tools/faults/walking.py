@@ -94,9 +94,14 @@ class Walk:
         try:
             await self.world.upstream.patch(f"/v1/token-requests/{journey_id}", {"email": email})
         except Refused:
-            # An edit has no key: sent again after an answer that got lost, it finds the request as it wants it.
-            stands = await self.world.upstream.get(f"/v1/token-requests/{journey_id}")
-            if stands["email"] != email:
+            # An edit has no key: sent again after an answer that got lost, it finds the request as it wants it, and the records
+            # say so as soon as their database is there.
+            for _ in range(60):
+                stands = await self.world.upstream.get(f"/v1/token-requests/{journey_id}")
+                if stands["email"] == email:
+                    break
+                await asyncio.sleep(_TRY_AGAIN)
+            else:
                 raise
         self.world.upstream.acknowledge(journey_id, "edit", email=email)
         self._owes(journey_id, "edited")
