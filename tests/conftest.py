@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
@@ -22,6 +23,11 @@ from tests.replay import golden
 from tests.stage import Stage, Theatre, seal_of
 from tools.production.stack import ProductionStack
 from workflows.search_attributes import REGISTRY
+
+# The sandbox loads the workflows' modules anew for each run: compiled once for all runs and processes, whatever the
+# environment says of bytecode, which halves that.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -24,7 +24,9 @@ from temporalio.client import (
 )
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from activities.party import trusted
 from activities.verification import NotVerified, Verification
 from connection import TASK_QUEUE
 from database import migrate
@@ -39,7 +41,7 @@ from simulators.serving import Serving
 from starter import sample_data, soft_enrollment
 from starter.clock import Clock
 from starter.temporal_server import time_skipping_flags as time_skipping_flags  # conftest takes it from here
-from worker import Dependencies, worker_for
+from worker import SANDBOX, Dependencies, worker_for
 
 NEW_YORK = ZoneInfo("America/New_York")
 TUESDAY = datetime(2037, 3, 3, 10, 0, tzinfo=NEW_YORK)
@@ -47,6 +49,21 @@ TUESDAY = datetime(2037, 3, 3, 10, 0, tzinfo=NEW_YORK)
 EVENING = TUESDAY.replace(hour=18)
 """After the carrier's cut-off: what is processed now waits for the next day."""
 _PATIENCE = 60
+
+
+class _ValidatedOnce(SandboxedWorkflowRunner):
+    """The worker's sandbox. That each workflow can be loaded in it is found out by the first worker of the session, not by
+    each: a fifth of a second. Every run is loaded anew, as always."""
+
+    _validated: ClassVar[set[object]] = set()
+
+    def prepare_workflow(self, defn: Any) -> None:
+        if defn.cls not in self._validated:
+            super().prepare_workflow(defn)
+            self._validated.add(defn.cls)
+
+
+_VALIDATED = _ValidatedOnce(SANDBOX.restrictions)
 
 
 class Theatre(ExitStack):
@@ -88,7 +105,7 @@ class Stage:
         self.task_queue = f"{TASK_QUEUE}-{uuid.uuid4().hex[:8]}"
         self.extra: dict[str, Any] = {}
         """Further settings of this test."""
-        self.http = httpx.Client(timeout=10)
+        self.http = httpx.Client(timeout=10, verify=trusted())
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -121,6 +138,7 @@ class Stage:
                 self.theatre.threads,
                 task_queue=self.task_queue,
                 max_cached_workflows=100,
+                workflow_runner=_VALIDATED,
             )
         )
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from temporalio.client import Client
 
 from domain.peers import successor_id
 from domain.status import Kind
+from tests import dying_worker
+from tests.forked import Forked
 from tests.stage import Play, Stage, Theatre
 
 pytestmark = pytest.mark.slow
@@ -57,20 +58,11 @@ def environment(stage: Stage) -> dict[str, str]:
     }
 
 
-async def process(stage: Stage, step: str, when: str) -> asyncio.subprocess.Process:
-    with (stage.folder / "worker.log").open("ab") as log:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.dying_worker",
-            step,
-            when,
-            str(stage.folder / "died"),
-            cwd=Path(__file__).parent.parent.parent,
-            env=environment(stage),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=log,
-        )
+async def process(stage: Stage, step: str, when: str) -> Forked:
+    log = stage.folder / "worker.log"
+    log.touch()
+    words = (step, when, str(stage.folder / "died"))
+    return Forked(dying_worker.program, *words, environment=environment(stage), stderr=log)
 
 
 async def killed_at(stage: Stage, old: Play, step: str, when: str) -> None:
@@ -79,7 +71,7 @@ async def killed_at(stage: Stage, old: Play, step: str, when: str) -> None:
     order = {"journey_id": old.id, "reason": "faulty", "in_possession": True, "confirmed": True}
     replacement = await stage.open("ReplaceToken", order)
     first = await process(stage, step, when)
-    assert await asyncio.wait_for(first.wait(), 90) == -signal.SIGKILL
+    assert await first.wait() == -signal.SIGKILL
     second = await process(stage, step, when)
     try:
         result = await asyncio.wait_for(replacement.handle.result(), 150)

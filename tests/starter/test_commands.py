@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from domain.peers import incident_id, return_id
+from tests import forked
 
 pytestmark = pytest.mark.slow  # the whole stack, and a process for each command
 
@@ -26,10 +27,7 @@ class Terminal:
 
     def run(self, *words: str) -> tuple[int, str]:
         """Exit code, and what stands on the screen."""
-        done = subprocess.run(
-            [*TOKENS, *words], env=self.environment, capture_output=True, text=True, timeout=90, check=False
-        )
-        return done.returncode, (done.stdout + done.stderr).strip()
+        return forked.tokens(*words, environment=self.environment)
 
     def tokens(self, *words: str) -> str:
         code, said = self.run(*words)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +12,7 @@ from database import migrate
 from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from domain.passcodes import current, step
+from tests import forked
 from tests.holding import BUTTON, CLOCK, hold
 
 pytestmark = pytest.mark.slow  # a process for each command
@@ -36,11 +35,7 @@ class Terminal:
 
     def run(self, *words: str, typed: str = "") -> tuple[int, str]:
         """Exit code, and what stands on the screen."""
-        command = [sys.executable, "-m", "starter.cli", *words]
-        done = subprocess.run(
-            command, env=self.environment, input=typed, capture_output=True, text=True, timeout=60, check=False
-        )
-        return done.returncode, (done.stdout + done.stderr).strip()
+        return forked.tokens(*words, environment=self.environment, typed=typed)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from connection import TASK_QUEUE
+from tests import forked
 from tests.journeys.test_replacement_crashes import environment
 from tests.stage import Stage
 
@@ -83,14 +84,5 @@ async def until(holds: Callable[[], Awaitable[bool]], patience: float = _PATIENC
 
 async def tokens(stage: Stage, *words: str, **settings: str) -> tuple[int, str]:
     """The `tokens` command on the stage's system: its exit code, and what it says."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "starter.cli", *words),
-        cwd=ROOT,
-        env={**environment(stage), "TOKENS_STATE": str(stage.folder), **settings},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await asyncio.wait_for(process.communicate(), _PATIENCE)
-    assert process.returncode is not None
-    return process.returncode, said.decode()
+    known = {**environment(stage), "TOKENS_STATE": str(stage.folder), **settings}
+    return await asyncio.to_thread(forked.tokens, *words, environment=known)
