@@ -212,6 +212,8 @@ class TokenJourney(TokenMessages):
     async def asked_to_cancel(self) -> None:
         """Temporal's own cancellation request acts as `cancel` where that is legal, and is refused otherwise."""
         await workflow.wait_condition(lambda: self.admitted or self.problem is not None)
+        if self.state.status is Status.PROCESSED:
+            await self.catch_up_with_records()
         reason = self.problem.message if self.problem else refusal("cancel", self.state.kind, self.state.status)
         if reason:
             self.state.refuse(self.now(), "cancel", reason, by="Temporal")

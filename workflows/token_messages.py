@@ -185,6 +185,10 @@ class TokenMessages(RecordedWorkflow[Journey]):
         return await calls.remote(Stock.take, taking, summary=summary, here_first=True)
 
     async def on_cancel(self, cancel: Cancel) -> None:
+        if self.since_0_2 and self.state.status is Status.PROCESSED:
+            # A parcel that has left has to come back, whatever became of the task that knew.
+            await self.catch_up_with_records()
+            self.check("cancel", (cancel,))
         self.end_request(cancel.reason, by=cancel.by)
 
     def end_request(self, reason: str | None, by: str | None) -> None:
@@ -231,7 +235,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
         """Whoever goes by the records, as the gateway's webhooks do, may be ahead of this run: what a workflow task has written stays
         written where its worker dies before it has said so, and the task is done anew only after the carrier's word, which is
         told once."""
-        if not self.since_0_2 or self.shipped_or_over():
+        if not self.since_0_2 or self.state.kind is not Kind.HARD or self.shipped_or_over():
             return
         if await calls.local(
             Records.say_shipped, self.state.journey_id, summary="Has it been shipped, say the records?"

@@ -26,7 +26,7 @@ async def stage(temporal: Client, own_theatre: Theatre, tmp_path: Path) -> Async
 
 async def requested(stage: Stage, kind: str, prescriber_id: str, status: str) -> Play:
     """On a clock that is not ahead of the one on which Reconcile starts what goes on."""
-    play = await stage.request(kind, prescriber_id, at=datetime.now(UTC) + timedelta(seconds=0.3))
+    play = await stage.request(kind, prescriber_id, at=datetime.now(UTC) + timedelta(seconds=2))
     await play.reach(status)
     return play
 

@@ -44,7 +44,7 @@ async def test_hard_token_reaches_active_by_the_article_s_steps(stage: Stage) ->
     outcome = await journey.update("deactivate", {"reason": "faulty", "confirmed": True, "in_possession": True})
     assert outcome["status"] == "Deactivated"
     assert (await journey.result())["status"] == "Deactivated"
-    assert journey.letters()[6:] == ["deactivated"]
+    assert journey.letters()[6] == "deactivated"  # the return's own, which asks for it by mail, may have come, too
     assert len(stage.done("vendor", "revocations", journey.id)) == 1
     token = journey.token()
     assert token is not None

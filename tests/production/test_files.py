@@ -146,7 +146,7 @@ def test_the_image_holds_what_runs_and_no_secrets() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored
     kept = {line[1:] for line in ignored if line.startswith("!")}
-    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
     assert packages <= kept
     assert {"templates", "worker.py", "settings.py", "connection.py", "requirements-runtime.lock"} <= kept
     assert not kept & {"secrets", ".env", ".local", "tests", ".git"}
