@@ -186,7 +186,16 @@ async def test_unknown_addresses_methods_and_filters(upstream: Upstream) -> None
     assert "does not take that method" in detail(wrong, 405)
     assert wrong.headers["Allow"] == "GET"
     assert "`prescriber` in the query is not known" in detail(await ehr.get("/v1/tokens?prescriber=P-1001"), 422)
-    for query in ("status=Aktive", "limit=0", "limit=x", "cursor=x", "cursor=WzEsMl0", "prescriber_id=%00"):
+    for query in (
+        "status=Aktive",
+        "limit=0",
+        "limit=x",
+        "cursor=x",
+        "limit=5&limit=6",
+        "cursor=&cursor=",
+        "cursor=WzEsMl0",
+        "prescriber_id=%00",
+    ):
         detail(await ehr.get(f"/v1/tokens?{query}"), 422)
 
 

@@ -1,6 +1,7 @@
 """What every address of the API has in common, in this order: key and scope, rate, `Idempotency-Key`, and whatever comes of
 it as a response."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -21,6 +22,9 @@ from starter.gateway.validation import sentence
 from starter.journeys import NotDone, Refused, Unanswered, Unknown
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_LISTS = frozenset({"status"})
+"""Query parameters that may be given more than once. Of any other FastAPI would take the last and pass over the rest."""
 
 
 def needs(*scopes: Scope) -> dict[str, Any]:
@@ -64,6 +68,9 @@ def router(
 
 async def answered(handler: Handler, request: Request) -> Response:
     """Whatever comes of it, as a response."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    if twice := sorted(name for name, times in given.items() if times > 1 and name not in _LISTS):
+        return problem(422, f"`{twice[0]}` is given more than once; give it once."[:300])
     try:
         return await handler(request)
     except NotDone as fault:
