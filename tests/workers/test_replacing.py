@@ -49,7 +49,7 @@ async def test_journeys_go_on_under_the_next_version(stage: Stage) -> None:
                 await promote(stage.client, "tokens", "3", wait=0)
             order = {"journey_id": lost.id, "reason": "lost", "confirmed": True, "requested_by": "Ann"}
             asking = asyncio.create_task(under_way(stage, 5))
-            assert await tokens(stage, "promote", "--build", "2") == (0, "Build 2 takes the tasks.\n")
+            assert await tokens(stage, "promote", "--build", "2") == (0, "Build 2 takes the tasks.")
             replacement = await stage.open("ReplaceToken", order)
             first.terminate()
             result = await replacement.result()
