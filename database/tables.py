@@ -79,6 +79,14 @@ class JourneyRow(Base):
         Index("journeys_by_status", "status", "requested_at"),
         Index("journeys_by_request", "requested_at", "journey_id"),
         Index("journeys_by_activation", "active_at"),
+        Index("journeys_due", "action_due_by", sqlite_where=text("live"), postgresql_where=text("live")),
+        Index(
+            "journeys_needing_attention",
+            "requested_at",
+            "journey_id",
+            sqlite_where=text("needs_attention is not null"),
+            postgresql_where=text("needs_attention is not null"),
+        ),
     )
 
     journey_id: Mapped[str] = mapped_column(primary_key=True)

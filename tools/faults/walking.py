@@ -71,6 +71,8 @@ class Walk:
         await self._process(journey_id)
         if end == "cancelled late":
             hard = plan.kind == "hard"
+            if not hard:
+                await self._emailed(journey_id)  # whoever cancels before is owed no link
             await self._cancel(journey_id, "cancelled and asked back" if hard else "cancelled")
             if hard:
                 await self._receive(journey_id)
@@ -114,6 +116,11 @@ class Walk:
         if self.plan.kind == "hard":
             await self._shipped(journey_id)
             self._owes(journey_id, "shipped", "Shipped")
+
+    async def _emailed(self, journey_id: str) -> None:
+        self.at = "waiting for the activation email"
+        while self.world.postbox.link(journey_id, set()) is None:
+            await asyncio.sleep(_TRY_AGAIN)
 
     async def _shipped(self, journey_id: str) -> None:
         if self.world.by_clock:
