@@ -282,7 +282,18 @@ class ReturnByMail(RecordedWorkflow[Return]):
 
     @workflow.signal(name="carrier_event", description=DESCRIPTIONS["carrier_event"])
     async def carrier_event_signal(self, *bodies: Any) -> None:
+        await self.label_known()
         await self.take("carrier_event", bodies)
+
+    async def label_known(self) -> None:
+        """Whoever goes by the records, or by the carrier's own, may be ahead of this run, which learns the label's number anew
+        where its worker has died before it could say so; the carrier's word is told once."""
+        if self.since_0_2:
+            await workflow.wait_condition(
+                lambda: self.problem is not None
+                or (self.admitted and (self.state.sent_back or self.state.ended))
+                or self.state.tracking_number is not None
+            )
 
     # What it says for itself
 

@@ -238,6 +238,26 @@ async def test_it_comes_while_the_carrier_is_down(stage: Stage) -> None:
     assert "return_label" not in letters(journey)
 
 
+async def test_the_carrier_speaks_of_a_label_that_the_return_does_not_know_yet(stage: Stage) -> None:
+    journey = await stage.request("hard")
+    await journey.reach("Active")
+    stage.fault("carrier", kind="lose_reply", method="PUT", path="/v1/shipments/[^/]+$")
+    await journey.update("deactivate", {"confirmed": True, "reason": "faulty", "in_possession": True})
+    await journey.result()
+    back = await stage.peer(return_id(journey.id))
+    await back.wait(seconds=5)
+    assert (await back.status())["tracking_number"] is None
+    number = stage.done("carrier", "shipments", back.id)[0]["tracking_number"]
+    event = {"tracking_number": number, "status": "in_transit", "occurred_at": (await back.now()).isoformat()}
+    await back.signal("carrier_event", event)
+    stage.clear_faults()
+    await back.wait(hours=2)
+    snapshot = await back.status()
+    assert snapshot["status"] == "On its way back"
+    assert snapshot["refused"] == []
+    assert letters(journey) == ["return_label"]
+
+
 async def test_a_message_to_a_refused_start_is_answered_and_kept(stage: Stage) -> None:
     handle = await stage.client.start_workflow(
         "ReturnByMail",
