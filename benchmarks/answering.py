@@ -67,7 +67,9 @@ class Answering:
         async with httpx.AsyncClient(base_url=self._site.gateway, timeout=30, headers=headers) as asking:
 
             async def patch(journey_id: str, email: str) -> None:
-                answer = await asking.patch(f"/v1/token-requests/{journey_id}", json={"email": email})
+                answer = await asking.patch(
+                    f"/v1/token-requests/{journey_id}", json={"email": email}, headers={"If-Match": "*"}
+                )
                 answer.raise_for_status()
 
             for journey_id in ids:
