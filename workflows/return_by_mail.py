@@ -290,9 +290,11 @@ class ReturnByMail(RecordedWorkflow[Return]):
         where its worker has died before it could say so; the carrier's word is told once."""
         if self.since_0_2:
             await workflow.wait_condition(
-                lambda: self.problem is not None
-                or (self.admitted and (self.state.sent_back or self.state.ended))
-                or self.state.tracking_number is not None
+                lambda: (
+                    self.problem is not None
+                    or (self.admitted and (self.state.sent_back or self.state.ended))
+                    or self.state.tracking_number is not None
+                )
             )
 
     # What it says for itself
