@@ -35,6 +35,10 @@ class Postbox:
                 self._seen[path.name] = _read(path.read_bytes())
         return sorted(self._seen.values(), key=lambda one: one.number)
 
+    def has(self, journey_id: str, letter: str) -> bool:
+        """Whether such a letter about that journey has arrived."""
+        return any((one.journey_id, one.letter) == (journey_id, letter) for one in self.received())
+
     def link(self, journey_id: str, but: set[str]) -> str | None:
         """The newest activation link of a journey, of those that are not among `but`."""
         links = [one.link for one in self.received() if one.journey_id == journey_id and one.link not in {None, *but}]

@@ -72,7 +72,7 @@ class Walk:
         if end == "cancelled late":
             hard = plan.kind == "hard"
             if not hard:
-                await self._emailed(journey_id)  # whoever cancels before is owed no link
+                await self._emailed(journey_id, "vendor_download_soft")  # whoever cancels before is owed no link
             await self._cancel(journey_id, "cancelled and asked back" if hard else "cancelled")
             if hard:
                 await self._receive(journey_id)
@@ -117,9 +117,9 @@ class Walk:
             await self._shipped(journey_id)
             self._owes(journey_id, "shipped", "Shipped")
 
-    async def _emailed(self, journey_id: str) -> None:
-        self.at = "waiting for the activation email"
-        while self.world.postbox.link(journey_id, set()) is None:  # noqa: ASYNC110  # a mailbox wakes nobody
+    async def _emailed(self, journey_id: str, letter: str) -> None:
+        self.at = f"waiting for the email {letter}"
+        while not self.world.postbox.has(journey_id, letter):  # noqa: ASYNC110  # a mailbox wakes nobody
             await asyncio.sleep(_TRY_AGAIN)
 
     async def _shipped(self, journey_id: str) -> None:
@@ -218,6 +218,7 @@ class Walk:
 
     async def _receive(self, journey_id: str) -> None:
         """The mail room has it in hand, and says so as operators do, through Temporal."""
+        await self._emailed(journey_id, "return_label")  # nobody mails it before
         await self._think()
         serial = (await self._until(journey_id, "Cancelled", "Deactivated"))["serial_number"]
         await self._update(return_id(journey_id), "received", {"serial_number": serial, "received_by": "Mo"})
