@@ -6,6 +6,7 @@ Ids keep their length, which the lengths within the copied messages depend on. P
 
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,10 +50,10 @@ def clone(site: Site, templates: list[Template], shards: int) -> None:
         psycopg.connect(superuser_url(site, "temporal")) as temporal,
         psycopg.connect(superuser_url(site, "temporal_visibility")) as visibility,
     ):
-        first = 1
+        first, tasks = 1, Counter[int]()
         for template in templates:
             numbers = range(first, first + template.copies)
-            _clone_run(temporal, visibility, template, numbers, shards)
+            _clone_run(temporal, visibility, template, numbers, shards, tasks)
             _clone_records(site, template, numbers)
             first += template.copies
     for database in ("temporal", "temporal_visibility", "tokens"):
@@ -65,7 +66,10 @@ def shard_of(namespace_id: str, workflow_id: str, shards: int) -> int:
     return fingerprint32(f"{namespace_id}_{workflow_id}".encode()) % shards + 1
 
 
-def _clone_run(temporal: Any, visibility: Any, template: Template, numbers: range, shards: int) -> None:
+def _clone_run(
+    temporal: Any, visibility: Any, template: Template, numbers: range, shards: int, tasks: Counter[int]
+) -> None:
+    """`tasks`: how many each shard has been given so far."""
     run = template.run_id.bytes
     namespace: bytes = temporal.execute("SELECT namespace_id FROM executions WHERE run_id = %s", (run,)).fetchone()[0]
     namespace_id = str(uuid.UUID(bytes=namespace))
@@ -75,9 +79,14 @@ def _clone_run(temporal: Any, visibility: Any, template: Template, numbers: rang
     found["timer_tasks"] = _rows(temporal, "timer_tasks", "position(%s::bytea in data) > 0", mark)
     assert found["executions"][1], f"{template.workflow_id} is not there"
     for table, (columns, rows) in found.items():
-        _copy(temporal, table, columns, _copies(template, columns, rows, numbers, namespace_id, shards))
+        _copy(temporal, table, columns, _copies(template, columns, rows, numbers, namespace_id, shards, tasks))
     columns, rows = _rows(visibility, "executions_visibility", "run_id = %s", str(template.run_id))
-    _copy(visibility, "executions_visibility", columns, _copies(template, columns, rows, numbers, namespace_id, shards))
+    _copy(
+        visibility,
+        "executions_visibility",
+        columns,
+        _copies(template, columns, rows, numbers, namespace_id, shards, tasks),
+    )
     temporal.commit()
     visibility.commit()
 
@@ -95,7 +104,13 @@ def _rows(connection: Any, table: str, where: str, value: Any) -> tuple[list[str
 
 
 def _copies(
-    template: Template, columns: list[str], rows: list[tuple[Any, ...]], numbers: range, namespace_id: str, shards: int
+    template: Template,
+    columns: list[str],
+    rows: list[tuple[Any, ...]],
+    numbers: range,
+    namespace_id: str,
+    shards: int,
+    tasks: Counter[int],
 ) -> Iterator[list[Any]]:
     old_id, old_run = template.workflow_id, str(template.run_id)
     for number in numbers:
@@ -108,7 +123,10 @@ def _copies(
                     case int() if column == "shard_id":
                         value = shard
                     case int() if column == "task_id":
-                        value += 1009 * number  # unlike any other of its shard
+                        # Unlike any other of its shard, and below all that the shard will give out itself, whose first is
+                        # 2**20: one that is ahead of the shard's clock is not carried out.
+                        tasks[shard] += 1
+                        value = tasks[shard]
                     case bytes() if value == template.run_id.bytes:
                         value = run.bytes
                     case bytes():

@@ -33,7 +33,14 @@ KNOWN = (PROCESS_QUEUE, RECONCILE, DAILY_DIGEST, ANCHOR_AUDIT)
 
 _PATIENCE = 60.0
 """Seconds for which a server is waited for that is not ready yet."""
-_AGAIN = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED})
+_AGAIN = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.UNKNOWN,  # by which the server hides a fault of its own, and asks to try again: a shard that moves
+    }
+)
 _CATCH_UP = timedelta(minutes=10)
 """After an outage a run that is later than this is not made up for: the next one does its work."""
 
