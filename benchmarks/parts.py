@@ -14,9 +14,9 @@ class Size:
     """How much is measured. `pairs`: of rounds of so many `journeys`; `samples`: answers of each sort; `rows`: at 1×;
     `standing`: open journeys where none are kept; `timers`: that fall due at once."""
 
-    pairs: int = 3
-    journeys: int = 100
-    samples: int = 60
+    pairs: int = 2
+    journeys: int = 50
+    samples: int = 30
     rows: int = 6_250
     standing: int = 5_000
     timers: int = 500
