@@ -45,12 +45,12 @@ class Turn:
         """Steps that run within it, as local activities."""
         self.answering = False
         """Somebody's answer leaves with its end, so that nothing is begun in it that may take long."""
-        self.ends_soon = False
-        """A regular activity that has been scheduled in it brings another one."""
+        self.asked = 0
+        """Updates that are not answered yet: any task may be the one with which that is done."""
 
     def begin(self, *, answering: bool = False) -> None:
         """Another workflow task has begun, as far as it can be known."""
-        self.answering, self.ends_soon = answering, False
+        self.answering = answering or self.asked > 0
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -78,12 +78,12 @@ async def local(method: Callable[[Any, Any], A], body: Any, *, summary: str) -> 
         )
 
 
-async def record(method: Callable[[Any, Any], A], body: Any, *, summary: str, at_once: bool) -> A:
+async def record(method: Callable[[Any, Any], A], body: Any, *, summary: str) -> A:
     """A journey's own writing: a local activity like any such step. Where somebody's answer leaves with the workflow task, it
-    is regular, so that the answer does not wait for it and all that comes after it has a workflow task of its own; except
-    `at_once`, or where another regular activity brings that one anyway."""
+    is regular: until that task is completed nothing in the history knows of the update, which is gone with a worker or a server that dies
+    first, and the records must not say what the journey will never have done. All that comes after it has a workflow task of its own."""
     turn = _turn()
-    if turn.takes_attempts and turn.answering and not turn.ends_soon and not at_once:
+    if turn.takes_attempts and turn.answering:
         return await remote(method, body, summary=summary, retry_policy=SOON)
     return await local(method, body, summary=summary)
 
@@ -115,7 +115,6 @@ async def remote(
             succeeded, answer = await _here(method, body, attempt, summary)
         if succeeded:
             return answer
-    turn.ends_soon = True
     try:
         return await _unwrapped(
             workflow.execute_activity_method(

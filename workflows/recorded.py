@@ -124,6 +124,7 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
         # A message that came together with a start that is refused must be answered, too.
         await workflow.wait_condition(lambda: self.admitted or self.problem is not None)
         asked = self.begin_answer()
+        self.turn.asked += asked
         try:
             self.refuse_if_turned_away()
             # Asked again after the validator: another message may have come first.
@@ -133,6 +134,7 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
             self.state.refuse(self.now(), name, refused.message, by=_sender(bodies))
             raise
         finally:
+            self.turn.asked -= asked
             self.turn.answering = self.turn.answering or asked
         return self.outcome()
 

@@ -301,7 +301,7 @@ class ReturnByMail(RecordedWorkflow[Return]):
 
     async def write(self, state: Return, *, again: bool) -> None:
         writing = ReturnWriting(run_id=self.first_run_id, state=state, again=again)
-        await calls.record(Returns.write, writing, summary=last_step(state), at_once=state.ended)
+        await calls.record(Returns.write, writing, summary=last_step(state))
 
     def attributes(self) -> list[tuple[Any, Any]]:
         state = self.state

@@ -174,7 +174,7 @@ class SecurityIncident(RecordedWorkflow[Incident]):
 
     async def write(self, state: Incident, *, again: bool) -> None:
         writing = IncidentWriting(run_id=self.first_run_id, state=state, again=again)
-        await calls.record(Incidents.write, writing, summary=last_step(state), at_once=state.ended)
+        await calls.record(Incidents.write, writing, summary=last_step(state))
 
     def attributes(self) -> list[tuple[Any, Any]]:
         state = self.state

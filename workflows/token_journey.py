@@ -167,7 +167,7 @@ class TokenJourney(TokenMessages):
 
     async def write(self, state: Journey, *, again: bool) -> None:
         writing = Writing(run_id=self.first_run_id, journey=state, again=again)
-        await calls.record(Records.write, writing, summary=last_step(state), at_once=state.ended)
+        await calls.record(Records.write, writing, summary=last_step(state))
 
     def sent(self, report: MailReport) -> None:
         renewed = ("vendor_activation_hard-", "vendor_download_soft-")
