@@ -76,7 +76,9 @@ def _clone_run(
     found = {table: _rows(temporal, table, "run_id = %s", run) for table in _OF_RUN}
     found |= {table: _rows(temporal, table, "tree_id = %s", run) for table in _OF_TREE}
     mark = str(template.run_id).encode()
-    found["timer_tasks"] = _rows(temporal, "timer_tasks", "position(%s::bytea in data) > 0", mark)
+    # Those of steps that are over would wake each copy for nothing.
+    to_come = "position(%s::bytea in data) > 0 AND visibility_timestamp > now() AT TIME ZONE 'UTC' + interval '1 hour'"
+    found["timer_tasks"] = _rows(temporal, "timer_tasks", to_come, mark)
     assert found["executions"][1], f"{template.workflow_id} is not there"
     for table, (columns, rows) in found.items():
         _copy(temporal, table, columns, _copies(template, columns, rows, numbers, namespace_id, shards, tasks))
