@@ -8,6 +8,9 @@ from starter.gateway.problems import problem
 LARGEST_BODY = 256 * 1024
 """Bytes. The largest body that is sent for a reason is a carrier's event, of some 20 KB."""
 _TOO_LARGE = f"The body is larger than {LARGEST_BODY // 1024} KB, which nothing here needs; send one request at a time."
+_DROPPED = 4 * LARGEST_BODY
+"""Bytes. So much of a body that is too large is read and dropped: closed before, the connection would be reset, and whoever sends it
+would not read why."""
 _OWN_LIMIT = ("/codec/", "/v1/webhooks/")
 
 
@@ -23,6 +26,7 @@ class LimitedBody:
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > LARGEST_BODY:
+            await _drop(receive)
             await problem(413, _TOO_LARGE, {"Connection": "close"})(scope, receive, send)
             return
         read = 0
@@ -32,10 +36,21 @@ class LimitedBody:
             message = await receive()
             read += len(message.get("body", b""))
             if read > LARGEST_BODY:
+                if message.get("more_body"):
+                    await _drop(receive)
                 raise HTTPException(413, _TOO_LARGE, {"Connection": "close"})
             return message
 
         await self._app(scope, counted, send)
+
+
+async def _drop(receive: Receive) -> None:
+    dropped = 0
+    while dropped < _DROPPED:
+        message = await receive()
+        dropped += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
 
 
 class RawIds:

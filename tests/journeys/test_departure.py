@@ -43,6 +43,7 @@ async def test_whatever_it_is_at(stage: Stage, status: str) -> None:
     hard = await stage.request("hard", "P-1002")
     await hard.reach(status)
     assert await outcomes(stage) == {hard.id: "cancelled"}
+    await hard.result()
     assert await stage.exists(return_id(hard.id)) == (status != "Requested")
 
 

@@ -59,7 +59,8 @@ async def test_urgent_first_and_a_turn_for_each_practice(stage: Stage) -> None:
         for play in (*many, one):
             # The first letters go out within the workflow task; what has been answered is written by the queue.
             await play.update("process", {"operator": "Dana"})
-        await compromised.update("deactivate", {"confirmed": True, "reason": "stolen"})
+        # Nobody waits for its answer, which would wait for the queue.
+        await compromised.signal("deactivate", {"confirmed": True, "reason": "stolen"})
 
         async def waiting() -> bool:
             found = [(await play.handle.describe()).raw_description.pending_activities for play in (*many, one)]
