@@ -1,11 +1,13 @@
 """The Temporal connection: converter, codec and client in one place, for worker, starter and tests alike."""
 
 import os
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.message import DecodeError
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
@@ -33,10 +35,14 @@ _ENCRYPTED = b"binary/encrypted"
 _NOTHING = b"binary/null"
 """What a step that answers nothing answers: there is nothing to hide in it, and a fifth of what it would be encrypted."""
 _PLAIN_MARK = "tokens-plain"
+_COMPRESSION, _ZLIB = "compression", b"zlib"
+_MARK_SIZE = len(_COMPRESSION) + len(_ZLIB) + 6
+"""Bytes by which the mark of it makes a payload longer."""
 
 
 class EncryptionCodec(PayloadCodec):
-    """AES-256-GCM with a random nonce; the key's id travels in the metadata. Encrypts with the first key.
+    """AES-256-GCM with a random nonce; the key's id travels in the metadata. Encrypts with the first key. What zlib makes smaller
+    is compressed before it (docs/decisions/0012-compression.md).
 
     What can't be decrypted (a foreign key, damaged bytes) is let through as a marker instead of raising: raising would fail
     the workflow task again and again, where a marked payload is refused like any other bad message.
@@ -58,9 +64,14 @@ class EncryptionCodec(PayloadCodec):
         if _PLAIN_MARK in payload.metadata:
             # Known metadata only: the `temporal` command shows a payload with any other as base64.
             return Payload(metadata={"encoding": payload.metadata["encoding"]}, data=payload.data)
+        metadata = {"encoding": _ENCRYPTED, "encryption-key-id": self._current.encode()}
+        plain = payload.SerializeToString()
+        compressed = zlib.compress(plain)
+        if len(compressed) + _MARK_SIZE < len(plain):
+            plain, metadata[_COMPRESSION] = compressed, _ZLIB
         nonce = os.urandom(12)
-        data = nonce + self._ciphers[self._current].encrypt(nonce, payload.SerializeToString(), None)
-        return Payload(metadata={"encoding": _ENCRYPTED, "encryption-key-id": self._current.encode()}, data=data)
+        data = nonce + self._ciphers[self._current].encrypt(nonce, plain, None)
+        return Payload(metadata=metadata, data=data)
 
     def _decrypt(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != _ENCRYPTED:
@@ -69,8 +80,11 @@ class EncryptionCodec(PayloadCodec):
         try:
             if cipher is None:
                 raise InvalidTag
-            return Payload.FromString(cipher.decrypt(payload.data[:12], payload.data[12:], None))
-        except (InvalidTag, ValueError):
+            plain = cipher.decrypt(payload.data[:12], payload.data[12:], None)
+            if payload.metadata.get(_COMPRESSION) == _ZLIB:
+                plain = zlib.decompress(plain)
+            return Payload.FromString(plain)
+        except (InvalidTag, ValueError, zlib.error, DecodeError):
             return Unreadable.payload("it was encrypted with a key that this system does not have, or was damaged")
 
 

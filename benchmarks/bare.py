@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,13 @@ def scripts() -> dict[str, Script]:
     return json.loads(Path(file).read_text()) if file else {}
 
 
+_FILLING = random.Random(0).randbytes(32_768).hex()  # noqa: S311  # the same in each process, and nobody's secret
+"""What the codec makes as much smaller as it does a journey's own JSON: to a little more than half."""
+
+
 def padding(size: int) -> str | None:
     """A value whose JSON has that many bytes; None for what holds nothing."""
-    return "x" * (size - 2) if size > 2 else None
+    return _FILLING[: size - 2] if size > 2 else None
 
 
 @activity.defn(name="bare.step")

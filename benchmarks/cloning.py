@@ -8,7 +8,7 @@ import hashlib
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -44,16 +44,34 @@ class Template:
         return uuid.UUID(bytes=digest, version=4)
 
 
-def clone(site: Site, templates: list[Template], shards: int) -> None:
+@dataclass
+class Shards:
+    """Temporal's, of which there are `count`, and where copies are put in them."""
+
+    count: int
+    _tasks: Counter[int] = field(default_factory=Counter[int])
+
+    def of(self, namespace_id: str, workflow_id: str) -> int:
+        """Where Temporal keeps a workflow: FarmHash's Fingerprint32 of both ids."""
+        return fingerprint32(f"{namespace_id}_{workflow_id}".encode()) % self.count + 1
+
+    def task(self, shard: int) -> int:
+        """A task's id, unlike any other of its shard, and below all that the shard will give out itself, whose first is 2**20: one
+        that is ahead of the shard's clock is not carried out."""
+        self._tasks[shard] += 1
+        return self._tasks[shard]
+
+
+def clone(site: Site, templates: list[Template], shards: Shards) -> None:
     """Makes the copies; numbers go on from template to template, from 1. Nobody may be using Temporal's database."""
     with (
         psycopg.connect(superuser_url(site, "temporal")) as temporal,
         psycopg.connect(superuser_url(site, "temporal_visibility")) as visibility,
     ):
-        first, tasks = 1, Counter[int]()
+        first = 1
         for template in templates:
             numbers = range(first, first + template.copies)
-            _clone_run(temporal, visibility, template, numbers, shards, tasks)
+            _clone_run(temporal, visibility, template, numbers, shards)
             _clone_records(site, template, numbers)
             first += template.copies
     for database in ("temporal", "temporal_visibility", "tokens"):
@@ -61,15 +79,7 @@ def clone(site: Site, templates: list[Template], shards: int) -> None:
             connection.execute("ANALYZE")
 
 
-def shard_of(namespace_id: str, workflow_id: str, shards: int) -> int:
-    """Where Temporal keeps a workflow: FarmHash's Fingerprint32 of both ids."""
-    return fingerprint32(f"{namespace_id}_{workflow_id}".encode()) % shards + 1
-
-
-def _clone_run(
-    temporal: Any, visibility: Any, template: Template, numbers: range, shards: int, tasks: Counter[int]
-) -> None:
-    """`tasks`: how many each shard has been given so far."""
+def _clone_run(temporal: Any, visibility: Any, template: Template, numbers: range, shards: Shards) -> None:
     run = template.run_id.bytes
     namespace: bytes = temporal.execute("SELECT namespace_id FROM executions WHERE run_id = %s", (run,)).fetchone()[0]
     namespace_id = str(uuid.UUID(bytes=namespace))
@@ -81,14 +91,10 @@ def _clone_run(
     found["timer_tasks"] = _rows(temporal, "timer_tasks", to_come, mark)
     assert found["executions"][1], f"{template.workflow_id} is not there"
     for table, (columns, rows) in found.items():
-        _copy(temporal, table, columns, _copies(template, columns, rows, numbers, namespace_id, shards, tasks))
+        _copy(temporal, table, columns, _copies(template, columns, rows, numbers, namespace_id, shards))
     columns, rows = _rows(visibility, "executions_visibility", "run_id = %s", str(template.run_id))
-    _copy(
-        visibility,
-        "executions_visibility",
-        columns,
-        _copies(template, columns, rows, numbers, namespace_id, shards, tasks),
-    )
+    copies = _copies(template, columns, rows, numbers, namespace_id, shards)
+    _copy(visibility, "executions_visibility", columns, copies)
     temporal.commit()
     visibility.commit()
 
@@ -111,13 +117,12 @@ def _copies(
     rows: list[tuple[Any, ...]],
     numbers: range,
     namespace_id: str,
-    shards: int,
-    tasks: Counter[int],
+    shards: Shards,
 ) -> Iterator[list[Any]]:
     old_id, old_run = template.workflow_id, str(template.run_id)
     for number in numbers:
         new_id, run = template.copy_id(number), template.copy_run(number)
-        shard = shard_of(namespace_id, new_id, shards)
+        shard = shards.of(namespace_id, new_id)
         for row in rows:
             made = []
             for column, value in zip(columns, row, strict=True):
@@ -125,10 +130,7 @@ def _copies(
                     case int() if column == "shard_id":
                         value = shard
                     case int() if column == "task_id":
-                        # Unlike any other of its shard, and below all that the shard will give out itself, whose first is
-                        # 2**20: one that is ahead of the shard's clock is not carried out.
-                        tasks[shard] += 1
-                        value = tasks[shard]
+                        value = shards.task(shard)
                     case bytes() if value == template.run_id.bytes:
                         value = run.bytes
                     case bytes():

@@ -102,8 +102,10 @@ class Judgement:
         return {True: "reached", False: "not reached", None: "not measured"}[self.reached]
 
 
-GROWING = ("import", "audit", "verification", "lists", "digest", "report")
-"""What is measured at 1, 4 and 16 times its size."""
+SIZES = (1, 4, 16)
+"""At which growth is measured."""
+GROWING = ("journeys-16", "import", "audit", "verification", "lists", "digest", "report")
+"""The figures of it, each for the largest size against the smallest."""
 
 REACH = (
     Line(

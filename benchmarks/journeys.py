@@ -12,7 +12,7 @@ from benchmarks import on_dbos, people, polled, recording
 from benchmarks.bare import SCRIPTS
 from benchmarks.contenders import BareContender, Product
 from benchmarks.driving import Contender, Drive, Round
-from benchmarks.figures import Figure
+from benchmarks.figures import SIZES, Figure
 from benchmarks.script import Script, counts
 from benchmarks.site import Site, written
 
@@ -66,6 +66,21 @@ async def on_temporal(
         ours, other = Product(site), BareContender(site, scripts)
         figures += await _compared(site, kind, (ours, "product"), (other, "bare"), numbers, pairs, journeys)
     return figures
+
+
+async def growth(site: Site, numbers: Numbers, journeys: int) -> list[Figure]:
+    """What a hard journey costs among sixteen and four times as many as `journeys`, against what it costs among these."""
+    costs = [_own(await _round(site, Product(site), "product", "hard", numbers, journeys * size)) for size in SIZES]
+    return [
+        Figure(
+            f"growth/journeys-{size}",
+            f"growth: CPU of a hard journey among {journeys * size}, {size}×",
+            "ms",
+            f"among {journeys}",
+            ((cost, costs[0]),),
+        )
+        for size, cost in zip(SIZES[1:], costs[1:], strict=True)
+    ]
 
 
 async def against_others(site: Site, numbers: Numbers, pairs: int, journeys: int) -> list[Figure]:

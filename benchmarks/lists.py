@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 from activities.digest import Digest
 from benchmarks import filling
 from benchmarks.answering import p99
-from benchmarks.figures import Figure
+from benchmarks.figures import SIZES, Figure
 from benchmarks.site import Site, superuser_url
 from database.reporting import report
 from domain.report import Period
@@ -22,7 +22,6 @@ from starter import api_keys
 from starter.api_keys import Scope
 from starter.gateway.manage import tokens
 
-SIZES = (1, 4, 16)
 _API = {
     "a prescriber's tokens": "/v1/tokens?prescriber_id={prescriber}",
     "by status": "/v1/tokens?status=Shipped",

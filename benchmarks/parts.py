@@ -29,9 +29,8 @@ async def _journeys(folder: Path, size: Size) -> list[Figure]:
     async with site.production(folder / "production") as place:
         numbers = journeys.Numbers(place)
         scripts, figures = await journeys.set_up(place, numbers)
-        return figures + await journeys.on_temporal(
-            place, scripts, numbers, size.pairs, size.journeys, ("hard", "soft")
-        )
+        figures += await journeys.on_temporal(place, scripts, numbers, size.pairs, size.journeys, ("hard", "soft"))
+        return figures + await journeys.growth(place, numbers, max(size.journeys // 6, 2))
 
 
 async def _others(folder: Path, size: Size) -> list[Figure]:

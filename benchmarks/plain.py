@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
 from activities.calendar import CalendarQuestion
@@ -19,6 +20,7 @@ from activities.mail import Mailing
 from activities.records import Admission, Writing
 from activities.stock import Allocation, Taken
 from activities.vendor import VendorOrder
+from connection import TASK_QUEUE
 from domain.journey import Journey
 from domain.status import Kind, Status
 from settings import Settings
@@ -42,17 +44,26 @@ Steps = Generator[Call, tuple[Any, datetime], None]
 class Effects:
     """The product's activities by name, to be carried out in whatever thread asks."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, client: Client | None = None) -> None:
+        """`client`: where activities are carried out that speak to Temporal."""
         self.dependencies = Dependencies(settings)
-        found: list[Callable[..., Any]] = self.dependencies.activities(None)  # type: ignore[arg-type]  # none of those is used
+        found: list[Callable[..., Any]] = self.dependencies.activities(client)  # type: ignore[arg-type]
         self._activities = {getattr(one, "__temporal_activity_definition").name: one for one in found}
 
     def carry_out(self, call: Call, key: str) -> tuple[Any, datetime]:
         """What came of it, and when. `key`: of this very call, the same where it is tried again."""
         now = datetime.now(UTC)
+        return self._environment(key, now).run(self._activities[call.name], call.body), now
+
+    async def carry_out_async(self, call: Call, key: str) -> tuple[Any, datetime]:
+        """The same for an activity that is a coroutine."""
+        now = datetime.now(UTC)
+        return await self._environment(key, now).run(self._activities[call.name], call.body), now
+
+    def _environment(self, key: str, now: datetime) -> ActivityEnvironment:
         environment = ActivityEnvironment()
-        environment.info = replace(environment.info, started_time=now, activity_id=key)
-        return environment.run(self._activities[call.name], call.body), now
+        environment.info = replace(environment.info, started_time=now, activity_id=key, task_queue=TASK_QUEUE)
+        return environment
 
 
 def begun(journey_id: str, prescriber_id: str) -> Journey:

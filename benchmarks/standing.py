@@ -13,19 +13,18 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import func, select
-from temporalio.testing import ActivityEnvironment
 
 from benchmarks import cloning, cpu
 from benchmarks.answering import p99, timed
-from benchmarks.cloning import Template
+from benchmarks.cloning import Shards, Template
 from benchmarks.contenders import Product
 from benchmarks.figures import Figure
 from benchmarks.journeys import Numbers
+from benchmarks.plain import Call, Effects
 from benchmarks.site import Site, production, superuser_url
 from database.tables import EmailRow
 from domain.reconciling import LOOKS
 from starter.views import VIEWS
-from worker import Dependencies
 
 SHARDS = 512
 KEPT = Path.home() / ".cache" / "token-fulfillment" / "bench"
@@ -72,7 +71,7 @@ async def fill(site: Site, folder: Path, count: int) -> None:
     await site.end_worker("product")
     await site.stack.hold("temporal", 15)
     began = time.monotonic()
-    await asyncio.to_thread(cloning.clone, site, templates, SHARDS)
+    await asyncio.to_thread(cloning.clone, site, templates, Shards(SHARDS))
     print(f"{sum(t.copies for t in templates):,} journeys in {time.monotonic() - began:.0f} s", flush=True)
     await site.stack.resume("temporal")
     loaded = {
@@ -247,15 +246,11 @@ async def _first_page(site: Site, query: str) -> None:
 async def _reconciled(site: Site, count: int) -> Figure:
     """The looks of `Reconcile` over all of them, against reading all ids from Temporal's list once. What it would do then is left
     out: vendor and carrier do not know the copies, each of which is a suspect."""
-    with Dependencies(site.settings) as dependencies:
-        (compare,) = (
-            each
-            for each in dependencies.activities(site.client)
-            if getattr(each, "__temporal_activity_definition").name == "reconcile.compare"
-        )
+    effects = Effects(site.settings, site.client)
+    with effects.dependencies:
         ours = 0.0
         for look in LOOKS:
-            ours += await timed(ActivityEnvironment().run(compare, look))
+            ours += await timed(effects.carry_out_async(Call("reconcile.compare", look), look))
     began = time.monotonic()
     pages = site.client.list_workflows('WorkflowType = "TokenJourney" AND ExecutionStatus = "Running"', page_size=1000)
     await pages.fetch_next_page()

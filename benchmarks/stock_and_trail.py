@@ -17,8 +17,7 @@ from activities.import_folder import ImportFolder
 from activities.import_orders import ImportEnding, ImportOrder
 from activities.imports import Imports
 from activities.verification import Verification
-from benchmarks.figures import Figure
-from benchmarks.lists import SIZES
+from benchmarks.figures import SIZES, Figure
 from benchmarks.site import Site, superuser_url
 from database.audit_hash import START, commit, hash_of
 from database.audit_verification import examine

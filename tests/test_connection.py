@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,30 @@ async def test_what_is_encrypted_comes_back_and_nobody_reads_it_on_the_way() -> 
     [again] = await codec.encode([plain("dr.secret@clinic.example")])
     assert again.data != sealed.data
     assert await codec.encode([sealed]) == [sealed]
+
+
+async def test_what_is_long_and_alike_is_stored_smaller() -> None:
+    codec, long = (
+        EncryptionCodec(NEW),
+        plain([{"what": "delivered", "by": "carrier", "number": number} for number in range(40)]),
+    )
+    short = plain(secrets.token_hex(8))
+    [sealed_long, sealed_short] = await codec.encode([long, short])
+    assert sealed_long.ByteSize() < long.ByteSize() / 3
+    assert "compression" not in sealed_short.metadata
+    assert await codec.decode([sealed_long, sealed_short]) == [long, short]
+
+
+async def test_a_mark_that_is_wrong_is_damage() -> None:
+    codec = EncryptionCodec(NEW)
+    sealed = await codec.encode([plain("x"), plain("x" * 1000)])
+    for payload in sealed:
+        if "compression" in payload.metadata:
+            del payload.metadata["compression"]
+        else:
+            payload.metadata["compression"] = b"zlib"
+    for read in await codec.decode(sealed):
+        assert isinstance(Unreadable.recognised(json.loads(read.data)), Unreadable)
 
 
 async def test_keys_rotate() -> None:
