@@ -10,13 +10,13 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 from temporalio import activity
 
-from activities.letters import moment
 from database.engine import Sessions
 from database.tables import FindingRow, IncidentRow, JourneyRow, ReturnRow, TokenRow
 from domain.incident import IncidentStatus
 from domain.policy import Policy
 from domain.status import Kind, Status
 from domain.token_state import TokenState
+from domain.wording import moment
 
 _NAMED = 10
 """Of each section; the others are counted."""

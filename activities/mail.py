@@ -23,7 +23,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from activities.beating import Beating
-from activities.letters import LETTERS, LetterError, compose
+from activities.letters.catalogue import LETTERS
+from activities.letters.composing import LetterError, compose
 from activities.mail_limits import Limits
 from activities.metrics import EMAILS
 from database.engine import Sessions

@@ -7,7 +7,8 @@ from email.message import EmailMessage
 from html import escape
 from pathlib import Path
 
-from activities.letters import LETTERS, LetterType, compose
+from activities.letters.catalogue import LETTERS, LetterType
+from activities.letters.composing import compose
 
 AT = datetime(2026, 11, 24, 20, 5, tzinfo=UTC)
 """The Tuesday before Thanksgiving: its delivery window spans a holiday and a weekend."""

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from activities import letters
-from activities.letters import LETTERS, TEMPLATES, LetterError, compose
+from activities.letters.catalogue import LETTERS
+from activities.letters.composing import TEMPLATES, LetterError, compose
+from activities.letters.texts import reflow
 from domain.address import Address
 from starter.mail_preview import AT, ZONE, Example, compose_example, examples, facts_of, preview, sample_facts
 
@@ -447,7 +448,7 @@ def test_the_clock_of_the_machine_is_never_read() -> None:
 
 def test_reflow_hangs_lists_and_keeps_indented_lines() -> None:
     text = "1. " + "word " * 20 + "\n2. two\n\n\n  https://x.example/" + "y" * 90 + "\n  label: " + "z " * 60
-    lines = letters.reflow(text).splitlines()
+    lines = reflow(text).splitlines()
     assert lines[1].startswith("   word")
     assert "2. two" in lines
     assert "  https://x.example/" + "y" * 90 in lines

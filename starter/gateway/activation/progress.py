@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from activities.letters import moment
 from domain.status import Status
+from domain.wording import moment
 from workflows.stages import promises
 
 if TYPE_CHECKING:

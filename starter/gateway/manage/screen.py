@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from starlette.responses import HTMLResponse
 
-from activities.letters import day, moment
 from domain.address import Address
+from domain.wording import day, moment
 from starter.gateway.manage.times import by_when, last_instant, short
 from starter.gateway.pages import page, templates
 from starter.gateway.signon.sessions import Visitor

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from activities.letters import day, moment
+from domain.wording import day, moment
 
 
 def short(at: datetime, zone: ZoneInfo) -> str:

@@ -3,8 +3,8 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from activities.letters import day
 from domain.status import Kind, Status
+from domain.wording import day
 from starter.gateway.manage.times import by_when, last_instant
 from starter.gateway.manage.tokens import Token, overdue
 from starter.gateway.signon.sessions import Visitor
