@@ -27,7 +27,8 @@ from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from settings import Settings
-from workflows.messages import Answer, Refused, Unreadable
+from workflows.answers import Answer
+from workflows.reading import Refused, Unreadable
 
 TASK_QUEUE = "token-fulfillment"
 

@@ -80,7 +80,8 @@ WORKFLOWS = [
 
 SANDBOX = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
-        "activities", "database", "domain", "pydantic", "pydantic_core", "workflows.messages"
+        *("activities", "database", "domain", "pydantic", "pydantic_core"),
+        *("workflows.answers", "workflows.messages", "workflows.reading"),
     )
 )
 """The sandbox guards the workflows' own modules against clocks, randomness and files; what they only refer to, or share as

@@ -13,7 +13,7 @@ from temporalio.service import TLSConfig
 from connection import EncryptionCodec, connect, data_converter
 from settings import Settings
 from tests.stage import Stage
-from workflows.messages import Unreadable
+from workflows.reading import Unreadable
 
 OLD, NEW = {"k1": "11" * 32}, {"k2": "22" * 32}
 

@@ -7,7 +7,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities.anchors import AnchorOrder, AnchorReport, AuditAnchors
 from workflows import calls
-from workflows.messages import Body, Refused, read
+from workflows.messages import Body
+from workflows.reading import Refused, read
 
 
 class AnchorStart(Body):

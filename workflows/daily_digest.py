@@ -8,7 +8,8 @@ from activities.digest import Digest, Digested
 from activities.mail import Mail, Mailing
 from domain.chronicle import Letter
 from workflows import calls
-from workflows.messages import DigestOrder, Refused, read
+from workflows.messages import DigestOrder
+from workflows.reading import Refused, read
 
 DIGEST = "daily-digest"
 

@@ -16,8 +16,10 @@ from domain.reasons import HARD_REASONS, LOSS
 from domain.status import Kind
 from workflows import calls
 from workflows import search_attributes as attributes
+from workflows.answers import Departure, Ended
 from workflows.details import not_started
-from workflows.messages import Departure, Ended, Leaving, Refused, read
+from workflows.messages import Leaving
+from workflows.reading import Refused, read
 from workflows.unknown import Shown
 
 _WAYS: tuple[tuple[Literal["deactivated", "cancelled"], Any], ...] = (

@@ -14,7 +14,8 @@ from activities.imports import Imports
 from domain.priority import BULK
 from workflows import calls
 from workflows.details import not_started
-from workflows.messages import ImportRequest, Refused, read
+from workflows.messages import ImportRequest
+from workflows.reading import Refused, read
 from workflows.unknown import Shown
 
 _ATTEMPT = timedelta(hours=6)

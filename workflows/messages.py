@@ -1,34 +1,18 @@
-"""What travels between people, upstream systems and journeys: one JSON object each way."""
+"""What people, upstream systems and other journeys send to journeys: one JSON object each, which nothing unknown gets into."""
 
-import json
 import unicodedata
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    ValidationInfo,
-)
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError
-from temporalio.api.common.v1 import Payload
-from temporalio.exceptions import ApplicationError
 
 from domain.address import Address
-from domain.chronicle import Happening, Promise, Refusal
-from domain.incident import IncidentStatus
 from domain.journey import Journey
 from domain.queue import Reached
 from domain.reasons import DeactivationReason
-from domain.reconciling import Finding
-from domain.returning import Return, ReturnStatus
-from domain.status import Kind, Status
+from domain.returning import Return
+from domain.status import Kind
+from workflows.answers import QueueReport
 
 AS_0_1 = {"as_0_1": True}
 
@@ -47,8 +31,10 @@ def _printable(but: str = "") -> AfterValidator:
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), _printable()]
+
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), _printable(but="\n\r\t")]
 """May have several lines."""
+
 Identifier = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"),
@@ -69,17 +55,6 @@ def _plain_name(name: str) -> str:
 FileName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_plain_name)
 ]
-
-
-class Refused(ApplicationError):
-    """A business refusal: one plain sentence; never retried."""
-
-    def __init__(self, sentence: str, *details: str) -> None:
-        super().__init__(sentence, *details, type="Refused", non_retryable=True)
-
-
-CHANGED = "changed"
-"""Stands in the details of a refusal of an edit whose sender had not seen the newest edition."""
 
 
 class Body(BaseModel):
@@ -312,32 +287,6 @@ class Leaving(Body):
     }
 
 
-class Handled(BaseModel):
-    """What became of one request in `ProcessQueue`."""
-
-    journey_id: str
-    kind: Kind
-    urgent: bool
-    outcome: Literal["processed", "refused", "unanswered"]
-    serial_number: str | None = None
-    reason: str | None = None
-
-
-class QueueReport(BaseModel):
-    """The result of `ProcessQueue`."""
-
-    operator: str
-    kind: Kind | None = None
-    to_do: int = 0
-    """How many this run takes."""
-    left: int = 0
-    """How many waited beyond the limit when it began."""
-    processed: int = 0
-    refused: int = 0
-    unanswered: int = 0
-    outcomes: list[Handled] = []
-
-
 class Underway(BaseModel):
     """A run of `ProcessQueue` that continues as new."""
 
@@ -370,23 +319,6 @@ class ReconcileOrder(Body):
     """How many repairs this run may make; left out: the policy's figure. 0: it only looks."""
 
     example: ClassVar[dict[str, Any]] = {"limit": 200}
-
-
-class ReconcileReport(BaseModel):
-    """The result of `Reconcile`. Long lists are cut to the latest; the database has all."""
-
-    limit: int = 0
-    checked: dict[str, int] = {}
-    """How many of what were looked at."""
-    repaired: int = 0
-    for_a_person: int = 0
-    left: int = 0
-    """Left for the next run: the limit was reached."""
-    repairs: list[Finding] = []
-    findings: list[Finding] = []
-    """What needs a person, and what that person should do."""
-    not_checked: list[str] = []
-    """What could not be looked at, and why."""
 
 
 class DigestOrder(Body):
@@ -465,186 +397,3 @@ def return_example(name: str, state: Return) -> dict[str, Any]:
     body = dict(RETURN_BODIES[name].example)
     numbers = {"serial_number": state.serial_number, "tracking_number": state.tracking_number}
     return body | {field: value for field, value in numbers.items() if field in body and value}
-
-
-class Outcome(BaseModel):
-    """The answer to an accepted update, and the result of a journey that has ended."""
-
-    journey_id: str
-    status: str
-    detail: str | None = None
-    serial_number: str | None = None
-
-
-class Replaced(BaseModel):
-    """The result of `ReplaceToken`."""
-
-    journey_id: str
-    """The new token's journey."""
-    replaces: str
-    status: Status = Status.REQUESTED
-
-
-class Ended(BaseModel):
-    """What became of one token in `DeactivateAll`."""
-
-    journey_id: str
-    kind: Kind
-    outcome: Literal["deactivated", "cancelled", "ended already", "refused"]
-    detail: str | None = None
-
-
-class Departure(BaseModel):
-    """The result of `DeactivateAll`."""
-
-    prescriber_id: str
-    outcomes: list[Ended]
-
-
-class Next(BaseModel):
-    """A message that is accepted now, with the JSON to paste."""
-
-    message: str
-    example: dict[str, Any]
-
-
-class Answer(BaseModel):
-    """An answer to a `status` query. Holds no name, email or address. Times are UTC."""
-
-    journey_id: str
-    prescriber_id: str
-    needs_attention: str | None = None
-    promises: list[Promise]
-    timeline: list[Happening]
-    refused: list[Refusal]
-    next: list[Next]
-
-
-class Snapshot(Answer):
-    """What a token's journey says of itself."""
-
-    kind: Kind
-    status: Status
-    serial_number: str | None = None
-    tracking_number: str | None = None
-    replaces: str | None = None
-    replaced_by: str | None = None
-
-
-class ReturnSnapshot(Answer):
-    """What a return says of itself; `journey_id` is the token's journey."""
-
-    return_id: str
-    status: ReturnStatus
-    serial_number: str
-    tracking_number: str | None = None
-
-
-class IncidentSnapshot(Answer):
-    """What an incident says of itself; `journey_id` is the token's journey."""
-
-    incident_id: str
-    kind: Kind
-    status: IncidentStatus
-    reason: DeactivationReason
-    serial_number: str | None = None
-    opened_at: datetime | None = None
-    due_at: datetime | None = None
-    due_day: str | None = None
-    calendar: str | None = None
-    closed_at: datetime | None = None
-    closed_by: str | None = None
-
-
-class Unreadable(BaseModel):
-    """Stands for a payload that nobody can read."""
-
-    reason: str
-
-    _MARK: ClassVar[str] = "__unreadable__"
-
-    @classmethod
-    def payload(cls, reason: str) -> Payload:
-        """The marker as a payload, for the codec."""
-        return Payload(metadata={"encoding": b"json/plain"}, data=json.dumps({cls._MARK: reason}).encode())
-
-    @classmethod
-    def recognised(cls, value: Any) -> Any:
-        """The marker back from what the converter made of it; anything else unchanged."""
-        if isinstance(value, Mapping) and value.keys() == {cls._MARK}:
-            return cls(reason=str(value[cls._MARK]))
-        return value
-
-    def __str__(self) -> str:
-        return self.reason
-
-
-B = TypeVar("B", bound=Body)
-
-
-def read(body: type[B], bodies: tuple[Any, ...], name: str, *, as_0_1: bool = False) -> B:
-    """The one object in `bodies` as a `body`. Raises Refused with what is wrong, why, and what to send instead.
-    `as_0_1`: as release 0.1 took it, control characters and all; so does whoever carries on what was taken then.
-
-    The sentence names fields, never what stood in them: it is shown and kept in places where that may not stand.
-    """
-    instead = f"send one JSON object such as {json.dumps(body.example)}"
-    if len(bodies) > 1:
-        raise Refused(f"`{name}` takes one JSON object, and {len(bodies)} payloads came; {instead}.")
-    value = bodies[0] if bodies else None
-    if isinstance(value, body):
-        return value
-    if value is None:
-        value = {}
-    if isinstance(value, Unreadable):
-        raise Refused(f"`{name}` could not be read: {value.reason}; {instead}.")
-    if isinstance(value, BaseModel):
-        value = value.model_dump()
-    if not isinstance(value, dict):
-        raise Refused(f"`{name}` takes a JSON object, and {_shape(value)} came; {instead}.")
-    try:
-        return body.model_validate(value, context=AS_0_1 if as_0_1 or value.get("carried") else None)
-    except ValidationError as fault:
-        # The input is left out on purpose: it may hold a passcode or an address.
-        raise Refused(f"`{name}` was not taken: {problems_of(body, fault)}; {instead}.") from None
-
-
-def problems_of(body: type[Body], fault: ValidationError) -> str:
-    """What is wrong, in words; never what stood there."""
-    problems = fault.errors(include_url=False, include_input=False, include_context=True)
-    return "; ".join(_problem(body, problem) for problem in problems[:4])
-
-
-def _shape(value: Any) -> str:
-    match value:
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case bytes():
-            return "bytes that are not JSON"
-        case list():
-            return "a list"
-        case _:
-            return "something else"
-
-
-def _problem(body: type[Body], problem: Any) -> str:
-    field = ".".join(str(part) for part in problem["loc"])
-    named = f"`{field}`" if len(field) <= 60 and field.replace(".", "").replace("_", "").isalnum() else "a field"
-    match problem["type"]:
-        case "missing":
-            return f"{named} is missing"
-        case "extra_forbidden":
-            known = ", ".join(
-                key for key in body.model_fields if key not in ("carried", "resume", "replaced_by", "if_match")
-            )
-            return f"{named} is not known (known are {known})"
-        case "enum" | "literal_error":
-            return f"{named} must be {problem['ctx']['expected']}"
-        case "string_pattern_mismatch":
-            return f"{named} has characters that don't belong there"
-        case _:
-            return f"{named}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"

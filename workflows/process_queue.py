@@ -12,8 +12,10 @@ from activities.stock import NONE_LEFT
 from domain.queue import Reached, Waiting
 from domain.status import Kind
 from workflows import calls
+from workflows.answers import Handled, QueueReport
 from workflows.details import not_started
-from workflows.messages import MOST_AT_ONCE, Handled, QueueOrder, QueueReport, Refused, Underway
+from workflows.messages import MOST_AT_ONCE, QueueOrder, Underway
+from workflows.reading import Refused
 from workflows.runs import Unmended, begin
 from workflows.unknown import Shown
 

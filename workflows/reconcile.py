@@ -14,8 +14,10 @@ from activities.comparison import Comparison, Survey
 from activities.repairs import Findings, Repair, Repairs
 from domain.reconciling import LOOKS, Finding, Look, Suspect
 from workflows import calls
+from workflows.answers import ReconcileReport
 from workflows.details import not_started
-from workflows.messages import ReconcileOrder, ReconcileReport, Refused, read
+from workflows.messages import ReconcileOrder
+from workflows.reading import Refused, read
 
 _SHOWN = 100
 _LISTED = 20

@@ -23,8 +23,10 @@ from activities.resumptions import Claim, Resumed
 from domain.chronicle import Chronicle, Letter
 from domain.priority import ROUTINE, URGENT, URGENT_WORKFLOWS, turn_of
 from workflows import calls
+from workflows.answers import Outcome
 from workflows.details import not_started
-from workflows.messages import DESCRIPTIONS, Acknowledge, Body, Outcome, Refused
+from workflows.messages import DESCRIPTIONS, Acknowledge, Body
+from workflows.reading import Refused
 from workflows.runs import outlive
 from workflows.unknown import LONGEST_ID, AnyMessage
 

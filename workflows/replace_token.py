@@ -17,8 +17,10 @@ from activities.replacements import BEING_REPLACED, Claim, Claimed, Replacements
 from domain.priority import URGENT
 from workflows import calls
 from workflows import search_attributes as attributes
+from workflows.answers import Replaced
 from workflows.details import not_started
-from workflows.messages import Refused, Replaced, Replacement, read
+from workflows.messages import Replacement
+from workflows.reading import Refused, read
 from workflows.recorded import ASK_AGAIN
 from workflows.runs import outlive
 from workflows.unknown import LONGEST_ID, Shown

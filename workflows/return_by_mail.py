@@ -19,21 +19,10 @@ from domain.returning import Return, ReturnStatus
 from domain.status import Kind
 from workflows import calls
 from workflows import search_attributes as attributes
+from workflows.answers import Next, Outcome, ReturnSnapshot
 from workflows.details import offered_of, return_details
-from workflows.messages import (
-    DESCRIPTIONS,
-    RETURN_BODIES,
-    Body,
-    CarrierEvent,
-    Next,
-    Outcome,
-    Received,
-    Refused,
-    ReturnRequest,
-    ReturnSnapshot,
-    read,
-    return_example,
-)
+from workflows.messages import DESCRIPTIONS, RETURN_BODIES, Body, CarrierEvent, Received, ReturnRequest, return_example
+from workflows.reading import Refused, read
 from workflows.recorded import RecordedWorkflow, last_step
 from workflows.stages import promises
 

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from temporalio import workflow
 
-from workflows.messages import AS_0_1, Continued, Refused, Unreadable, problems_of, read
+from workflows.messages import AS_0_1, Continued
+from workflows.reading import Refused, Unreadable, problems_of, read
 
 C = TypeVar("C", bound=Continued)
 

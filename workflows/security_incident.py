@@ -13,19 +13,10 @@ from domain.incident import Incident, IncidentStatus
 from domain.status import Kind
 from workflows import calls
 from workflows import search_attributes as attributes
+from workflows.answers import IncidentSnapshot, Next, Outcome
 from workflows.details import incident_details, offered_of
-from workflows.messages import (
-    DESCRIPTIONS,
-    INCIDENT_BODIES,
-    Body,
-    Close,
-    IncidentReport,
-    IncidentSnapshot,
-    Next,
-    Outcome,
-    Refused,
-    read,
-)
+from workflows.messages import DESCRIPTIONS, INCIDENT_BODIES, Body, Close, IncidentReport
+from workflows.reading import Refused, read
 from workflows.recorded import RecordedWorkflow, last_step
 from workflows.stages import promises
 

@@ -22,8 +22,10 @@ from domain.resumption import How
 from domain.status import Kind, Status, refusal
 from workflows import calls
 from workflows import search_attributes as attributes
+from workflows.answers import Next, Outcome, Snapshot
 from workflows.details import details, may_be_sent
-from workflows.messages import Next, Outcome, Refused, Snapshot, TokenRequest, example
+from workflows.messages import TokenRequest, example
+from workflows.reading import Refused
 from workflows.recorded import last_step
 from workflows.runs import Unmended, begin
 from workflows.stages import promises

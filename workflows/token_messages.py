@@ -22,10 +22,10 @@ from domain.peers import successor_id
 from domain.reasons import HARD_REASONS, LOSS, DeactivationReason
 from domain.status import Kind, Status, refusal
 from workflows import calls
+from workflows.answers import Outcome
 from workflows.details import may_be_sent
 from workflows.messages import (
     BODIES,
-    CHANGED,
     DESCRIPTIONS,
     Body,
     Cancel,
@@ -35,13 +35,11 @@ from workflows.messages import (
     Edit,
     EnrollHard,
     EnrollSoft,
-    Outcome,
     Process,
-    Refused,
     Resend,
     VendorEvent,
-    read,
 )
+from workflows.reading import CHANGED, Refused, read
 from workflows.recorded import RecordedWorkflow
 from workflows.stages import promises
 

@@ -11,7 +11,7 @@ from temporalio.common import RawValue
 from activities.records import Aside, Records
 from domain.chronicle import Entry
 from workflows import calls
-from workflows.messages import Refused, Unreadable
+from workflows.reading import Refused, Unreadable
 
 A = TypeVar("A")
 

@@ -16,6 +16,7 @@ from settings import Settings
 from starter.views import VIEWS, link
 from tests.stage import EVENING, TUESDAY, Play, Stage
 from workflows import messages
+from workflows.reading import read
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text()
 _BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
@@ -77,7 +78,7 @@ def test_what_is_pasted_is_what_is_taken() -> None:
     }
     assert given.keys() == wanted | started
     for name, body in to_paste():
-        assert messages.read(BODIES[name], (body,), name)
+        assert read(BODIES[name], (body,), name)
 
 
 def test_links_lead_into_the_ui() -> None:

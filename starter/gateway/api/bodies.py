@@ -9,7 +9,8 @@ from domain.address import Address, has_invisible
 from domain.reasons import DeactivationReason
 from domain.status import Kind, Status
 from workflows import messages
-from workflows.messages import Identifier, Snapshot
+from workflows.answers import Snapshot
+from workflows.messages import Identifier
 
 
 def _visible(text: str) -> str:

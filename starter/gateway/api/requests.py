@@ -32,7 +32,7 @@ from starter.gateway.api.routing import needs, not_done
 from starter.gateway.parts import Gateway
 from starter.gateway.problems import problem
 from starter.journeys import NotDone, Refused, Unanswered
-from workflows.messages import CHANGED
+from workflows.reading import CHANGED
 
 _SEEN_FOR = 20
 """Looks, a twentieth of a second apart, until an edit stands in the records."""

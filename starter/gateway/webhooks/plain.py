@@ -5,8 +5,9 @@ from typing import Any
 
 from starter.gateway.webhooks.event import Event, Unreadable
 from starter.gateway.webhooks.signatures import Call, stamped
-from workflows.messages import CarrierEvent, Refused
-from workflows.messages import read as read_message
+from workflows.messages import CarrierEvent
+from workflows.reading import Refused
+from workflows.reading import read as read_message
 
 NAME = "plain"
 

@@ -12,7 +12,7 @@ from starter.gateway.webhooks.event import Event, Unreadable
 from starter.gateway.webhooks.senders import SENDERS, Sender
 from tests.gateway.webhooks import bodies
 from workflows.messages import CarrierEvent, DirectoryEvent, VendorEvent
-from workflows.messages import read as read_message
+from workflows.reading import read as read_message
 
 AT = datetime(2037, 3, 4, 15, 20, tzinfo=UTC)
 
