@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -203,6 +203,8 @@ def due_at(site: Site, stem: str, how_many: int, when: datetime) -> int:
     """Lets the timers of so many copies whose ids begin with `stem` fall due at `when` (UTC), while Temporal is down. How many
     journeys that are."""
     seconds = int(when.timestamp())
+    # Not before it: a timer keeps its fraction of a second, and Temporal drops a task that comes before its timer is due.
+    task_at = datetime.fromtimestamp(seconds + 1, UTC).replace(tzinfo=None)
     with psycopg.connect(superuser_url(site, "temporal")) as connection:
         timers = connection.execute(
             "SELECT shard_id, namespace_id, workflow_id, run_id, timer_id, data FROM timer_info_maps WHERE workflow_id LIKE %s"
@@ -217,7 +219,7 @@ def due_at(site: Site, stem: str, how_many: int, when: datetime) -> int:
             )
             cursor.executemany(
                 "UPDATE timer_tasks SET visibility_timestamp = %s WHERE shard_id = %s AND position(%s::bytea in data) > 0",
-                [(when.replace(tzinfo=None), row[0], str(uuid.UUID(bytes=row[3])).encode()) for row in timers],
+                [(task_at, row[0], str(uuid.UUID(bytes=row[3])).encode()) for row in timers],
             )
     return len({row[2] for row in timers})
 
