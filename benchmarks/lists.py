@@ -101,7 +101,7 @@ def _ask_own(site: Site, rows: int, samples: int, times: dict[str, dict[int, lis
     asked: dict[str, tuple[Callable[[], Any], int]] = {
         "Manage Tokens": (
             lambda: tokens.all_of(site.sessions, filling.prescriber_id(random.randint(1, rows))),  # noqa: S311
-            samples,
+            10 * samples,
         ),
         "digest": (lambda: digest.gather(datetime.now(UTC)), max(samples // 10, 3)),
         "report": (reported, max(samples // 10, 3)),

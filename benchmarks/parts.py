@@ -1,6 +1,7 @@
 """The parts of `make bench`, each with a system of its own, which is gone afterwards."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,14 +69,25 @@ async def _imports(folder: Path, size: Size) -> list[Figure]:
         return await stock_and_trail.measure(place, size.rows)
 
 
-async def _standing(folder: Path, size: Size) -> list[Figure]:
-    """What `make bench-load` has kept, or a smaller number."""
+@asynccontextmanager
+async def _loaded(folder: Path, size: Size) -> AsyncIterator[tuple[site.Site, Path]]:
+    """A system with what `make bench-load` has kept, or with a smaller number; and where its files are."""
     where = standing.KEPT if standing.kept() else folder / "standing"
     if not standing.kept():
         await standing.load(where, size.standing, keep=True)
     async with site.production(where, keep=standing.kept(), shards=standing.SHARDS, fresh=False) as place:
-        figures = await standing.measure(place, where, size.samples)
-        return figures + await standing.timers(place, size.timers)
+        yield place, where
+
+
+async def _standing(folder: Path, size: Size) -> list[Figure]:
+    async with _loaded(folder, size) as (place, where):
+        return await standing.measure(place, where, size.samples)
+
+
+async def _timers(folder: Path, size: Size) -> list[Figure]:
+    async with _loaded(folder, size) as (place, _):
+        await place.start_worker("product")
+        return await standing.timers(place, size.timers)
 
 
 PARTS: dict[str, Part] = {
@@ -86,4 +98,5 @@ PARTS: dict[str, Part] = {
     "lists": _lists,
     "imports": _imports,
     "standing": _standing,
+    "timers": _timers,
 }
