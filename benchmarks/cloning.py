@@ -56,10 +56,11 @@ class Shards:
         return fingerprint32(f"{namespace_id}_{workflow_id}".encode()) % self.count + 1
 
     def task(self, shard: int) -> int:
-        """A task's id, unlike any other of its shard, and below all that the shard will give out itself, whose first is 2**20: one
-        that is ahead of the shard's clock is not carried out."""
+        """A task's id, unlike any other of its shard. Temporal carries out none that is ahead of the shard's clock, which each start
+        of it puts forward by 2**20, and none that is behind what the copied journey says of its own tasks: they were made in
+        the second start, and the third is the first to see the copies."""
         self._tasks[shard] += 1
-        return self._tasks[shard]
+        return 2 * 2**20 + 2**19 + self._tasks[shard]
 
 
 def clone(site: Site, templates: list[Template], shards: Shards) -> None:
