@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -25,6 +25,8 @@ _NUMBERED = frozenset(
 )
 """Columns of the application's tables that must differ from row to row and need not mean anything here."""
 _MASK = 0xFFFFFFFF
+_SPREAD, _STRIDE = 30 * 86_400, 15_485_863
+"""Seconds over which the copies' starts are spread, and how far apart one number is from the next."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,9 @@ def _copies(
             made = []
             for column, value in zip(columns, row, strict=True):
                 match value:
+                    case datetime() if column == "start_time":
+                        # In the lists; all alike, each status would lie there in one piece, as it never does.
+                        value -= timedelta(seconds=number * _STRIDE % _SPREAD)
                     case int() if column == "shard_id":
                         value = shard
                     case int() if column == "task_id":

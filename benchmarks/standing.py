@@ -29,6 +29,8 @@ from starter.views import VIEWS
 SHARDS = 512
 KEPT = Path.home() / ".cache" / "token-fulfillment" / "bench"
 _MARK = "loaded.json"
+_ROUNDS = 5
+"""How often each list is asked for; the first, when nothing of it is in memory, is told apart."""
 _PAUSE = 0.12
 """Seconds between two questions to Temporal's visibility, which takes ten a second."""
 _STUCK = 60
@@ -226,21 +228,22 @@ def _reminders(site: Site) -> int:
 
 async def _temporal_lists(site: Site, count: int) -> Figure:
     """Each of the operators' lists in the UI, its first page; against a question that finds nothing."""
-    now, pairs = datetime.now(UTC), []
-    for view in VIEWS:
+    now, times = datetime.now(UTC), dict[str, list[tuple[float, float]]]()
+    for view in VIEWS * _ROUNDS:
         ours = await timed(_first_page(site, view.filled(now)))
         await asyncio.sleep(_PAUSE)
         nothing = await timed(_first_page(site, 'WorkflowId = "nobody"'))
         await asyncio.sleep(_PAUSE)
-        pairs.append((view.name, ours, nothing))
-    slowest = max(pairs, key=lambda pair: pair[1])
+        times.setdefault(view.name, []).append((ours, nothing))
+    slowest = max(times, key=lambda name: max(ours for ours, _ in times[name][1:]))
     return Figure(
         "standing/temporal-lists/p99",
-        f"the slowest of {len(VIEWS)} lists in Temporal's UI ({slowest[0]}), {count:,} open",
+        f"the slowest of {len(VIEWS)} lists in Temporal's UI ({slowest}), {count:,} open",
         "ms",
         "a list of nothing",
-        (slowest[1:],),
-        details={name: ours for name, ours, _ in pairs},
+        (max(times[slowest][1:]),),
+        details={name: max(ours for ours, _ in pairs[1:]) for name, pairs in times.items()},
+        note=f"the first time {max(pairs[0][0] for pairs in times.values()):.0f} ms",
     )
 
 
