@@ -63,6 +63,7 @@ def fill(engine: Engine, first: int, last: int) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # As autovacuum would some minutes later, in the middle of what is measured.
         connection.execute(text("VACUUM ANALYZE"))
+        connection.execute(text("CHECKPOINT"))
 
 
 def journey_id(number: int) -> str:

@@ -60,8 +60,7 @@ async def _answering(folder: Path, size: Size) -> list[Figure]:
 
 async def _lists(folder: Path, size: Size) -> list[Figure]:
     async with site.production(folder / "production", shards=4) as place:
-        figures, times = await lists.measure(place, size.rows, size.samples)
-        return figures + lists.growth(times)
+        return await lists.measure(place, size.rows, size.samples)
 
 
 async def _imports(folder: Path, size: Size) -> list[Figure]:
