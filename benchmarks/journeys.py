@@ -92,7 +92,7 @@ async def against_others(site: Site, numbers: Numbers, pairs: int, journeys: int
     dbos = on_dbos.OnDbos(site, url)
     figures = await _compared(site, "hard", (Product(site), "product"), (dbos, "dbos"), numbers, pairs, journeys)
     figures += await _compared(
-        site, "hard", (Product(site), "product"), (polled.Polled(site), "polled"), numbers, pairs, journeys
+        site, "hard", (Product(site), "product"), (polled.Polled(site), "polled"), numbers, max(pairs - 1, 1), journeys
     )
     dbos.end()
     await site.end_worker("dbos")
@@ -112,7 +112,7 @@ async def _compared(
     """Warmed up, then in turns, every second pair the other way round."""
     rounds: dict[str, list[Round]] = {ours[1]: [], other[1]: []}
     for contender, worker in (ours, other):
-        await _round(site, contender, worker, kind, numbers, min(journeys, 20))
+        await _round(site, contender, worker, kind, numbers, min(journeys, 10))
     for pair in range(pairs):
         for contender, worker in (ours, other) if pair % 2 == 0 else (other, ours):
             rounds[worker].append(await _round(site, contender, worker, kind, numbers, journeys))

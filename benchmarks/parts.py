@@ -17,10 +17,10 @@ class Size:
 
     pairs: int = 2
     journeys: int = 50
-    samples: int = 30
+    samples: int = 24
     rows: int = 6_250
     standing: int = 5_000
-    timers: int = 500
+    timers: int = 200
 
 
 Part = Callable[[Path, Size], Coroutine[Any, Any, list[Figure]]]
@@ -31,7 +31,7 @@ async def _journeys(folder: Path, size: Size) -> list[Figure]:
         numbers = journeys.Numbers(place)
         scripts, figures = await journeys.set_up(place, numbers)
         figures += await journeys.on_temporal(place, scripts, numbers, size.pairs, size.journeys, ("hard", "soft"))
-        return figures + await journeys.growth(place, numbers, max(size.journeys // 6, 2))
+        return figures + await journeys.growth(place, numbers, max(size.journeys // 8, 2))
 
 
 async def _others(folder: Path, size: Size) -> list[Figure]:
@@ -45,7 +45,7 @@ async def _dev_server(folder: Path, size: Size) -> list[Figure]:
         numbers = journeys.Numbers(place)
         scripts, _ = await journeys.set_up(place, numbers)
         return await journeys.on_temporal(
-            place, scripts, numbers, max(size.pairs - 1, 1), size.journeys // 2, ("hard", "soft")
+            place, scripts, numbers, max(size.pairs - 1, 1), size.journeys // 2, ("hard",)
         )
 
 
