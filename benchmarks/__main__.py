@@ -57,6 +57,8 @@ def main(
     print(f"{_clock(began)} done", file=sys.stderr, flush=True)
     console = Console(width=160)
     table.show(figures, console)
+    if any(judgement.reached is False for judgement in table.judgements(figures)):
+        print("Why lines are not reached, and what was tried, stands in docs/performance.md.")
     print(f"{out / 'bench.json'}, {out / 'bench.md'}, {out / 'bench.svg'}")
     if failed:
         sys.exit(f"Not measured, for the errors above: {', '.join(failed)}.")

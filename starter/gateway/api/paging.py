@@ -7,15 +7,19 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Select, and_, or_
+from sqlalchemy import Select, tuple_
+from sqlalchemy.orm import load_only
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from database.tables import JourneyRow
 from starter.gateway.api import records
 from starter.gateway.api.bodies import ListedToken, TokenList
 from starter.gateway.parts import Gateway
+
+_SHOWN = load_only(*(getattr(JourneyRow, name) for name in ListedToken.model_fields), raiseload=True)
+"""Without what lists don't show: policy, promises and address of each row are JSON to be read."""
 
 
 class Page(BaseModel):
@@ -35,19 +39,17 @@ async def listed(
     """The page, with `Link: …; rel="next"` where another follows. Raises HTTPException 422 for a cursor that is none."""
     at, journey_id = JourneyRow.requested_at, JourneyRow.journey_id
     if page.cursor:
-        last_at, last_id = _read(page.cursor)
-        if newest_first:
-            wanted = wanted.where(or_(at < last_at, and_(at == last_at, journey_id < last_id)))
-        else:
-            wanted = wanted.where(or_(at > last_at, and_(at == last_at, journey_id > last_id)))
+        # Compared as a pair, so that an index finds the place: the hundredth page takes as long as the first.
+        place, last = tuple_(at, journey_id), _read(page.cursor)
+        wanted = wanted.where(place < last if newest_first else place > last)
     order = (at.desc(), journey_id.desc()) if newest_first else (at, journey_id)
-    query = wanted.order_by(*order).limit(page.limit + 1)
+    query = wanted.order_by(*order).limit(page.limit + 1).options(_SHOWN)
     rows = await records.read(gateway.sessions, lambda session: list(session.scalars(query)))
     rows, more = rows[: page.limit], len(rows) > page.limit
     cursor = _written(rows[-1]) if more else None
     headers = {"Link": f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'} if cursor else None
     found = TokenList(tokens=[ListedToken.model_validate(row) for row in rows], next=cursor)
-    return JSONResponse(found.model_dump(mode="json"), headers=headers)
+    return Response(found.model_dump_json(), media_type="application/json", headers=headers)
 
 
 def _written(row: JourneyRow) -> str:
