@@ -47,8 +47,9 @@ async def measure(site: Site, rows: int, samples: int) -> list[Figure]:
         for size in SIZES:
             await asyncio.to_thread(filling.fill, owner, reached + 1, rows * size)
             reached = rows * size
-            await asyncio.to_thread(_ask_own, site, reached, samples, times, size)
             bares[size] = await _ask_api(asking, reached, samples, times, size)
+            # After these, when the database has written away what was filled in.
+            await asyncio.to_thread(_ask_own, site, reached, samples, times, size)
     owner.dispose()
     bare = bares[SIZES[-1]]
     figures = [_figure(name, found[SIZES[-1]], bare, reached) for name, found in times.items()]
