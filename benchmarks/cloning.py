@@ -214,7 +214,7 @@ def due_at(site: Site, stem: str, how_many: int, when: datetime) -> int:
     with psycopg.connect(superuser_url(site, "temporal")) as connection:
         timers = connection.execute(
             "SELECT shard_id, namespace_id, workflow_id, run_id, timer_id, data FROM timer_info_maps WHERE workflow_id LIKE %s"
-            " ORDER BY workflow_id LIMIT %s",
+            " ORDER BY random() LIMIT %s",
             (f"{stem}%", how_many),
         ).fetchall()
         with connection.cursor() as cursor:
