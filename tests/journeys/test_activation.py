@@ -72,7 +72,7 @@ async def test_reminders_each_with_a_working_link_and_the_end_after_thirty_days(
     assert (await journey.status())["status"] == ("Delivered" if kind == "hard" else "Processed")
     await journey.wait(days=1, minutes=1)
     assert (await journey.result())["detail"] == "never activated: not enrolled within 30 days"
-    assert journey.letters()[-1] == "never_activated"
+    assert "never_activated" in journey.letters()[-2:], "a hard token's return label is sent beside it"
     assert len(stage.done("vendor", "revocations", journey.id)) == 1
     with stage.sessions() as session:
         links = session.scalars(select(ActivationLink).where(ActivationLink.journey_id == journey.id)).all()
