@@ -216,6 +216,8 @@ def options_of(settings: Settings) -> dict[str, Any]:
     return {
         # The sandbox would cost a quarter of the CPU and 90 KB of memory a journey.
         "workflow_runner": UnsandboxedWorkflowRunner(),
+        # There is none: at more than one the SDK would make a task of each payload to look for it.
+        "max_workflow_task_external_storage_concurrency": 1,
         "max_concurrent_activities": own.activities,
         "max_concurrent_local_activities": own.activities,
         "max_concurrent_workflow_tasks": own.workflow_tasks,

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from pydantic import BaseModel
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ScalarSelect, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from temporalio import activity
@@ -84,12 +84,13 @@ class Stock:
                         return held
                     self._refuse_ended(session, order.journey_id)
                     if order.serial_number is None:
-                        serial = self._next(session, wait)
+                        serial = self._take(session, self._next(wait), order.journey_id)
                         if serial is None and not self._any_in_stock(session):
                             return None
                     else:
-                        serial = self._scanned(session.get(TokenRow, order.serial_number), order.serial_number)
-                    if serial is not None and self._take(session, serial, order.journey_id):
+                        scanned = self._scanned(session.get(TokenRow, order.serial_number), order.serial_number)
+                        serial = self._take(session, scanned, order.journey_id)
+                    if serial is not None:
                         return serial
             except IntegrityError:
                 pass  # an attempt that was given up for lost has taken one for this journey after all: it is held now
@@ -108,20 +109,23 @@ class Stock:
     def _refuse_ended(self, session: Session, journey_id: str) -> None:
         """An attempt that outlives its journey must not take a token that nobody would put back. Locked, since the end is
         recorded before the token is released."""
-        journey = session.get(JourneyRow, journey_id, with_for_update={"read": True})
-        if journey is not None and not journey.live:
+        live = session.scalars(
+            select(JourneyRow.live).where(JourneyRow.journey_id == journey_id).with_for_update(read=True)
+        ).first()
+        if live is False:
             raise refused("The request can't be processed: its journey has ended; request a new token instead.")
 
-    def _next(self, session: Session, wait: bool) -> str | None:
+    def _next(self, wait: bool) -> ScalarSelect[str]:
         """The token that came first. On PostgreSQL operators at the same instant pass by what another is about to take;
         on SQLite the transaction has the database to itself."""
-        return session.scalars(
+        return (
             select(TokenRow.serial_number)
             .where(TokenRow.kind == Kind.HARD, TokenRow.state == TokenState.IN_STOCK)
             .order_by(TokenRow.taken_in_at, TokenRow.serial_number)
             .limit(1)
             .with_for_update(skip_locked=not wait)
-        ).first()
+            .scalar_subquery()
+        )
 
     def _any_in_stock(self, session: Session) -> bool:
         in_stock = select(TokenRow.serial_number).where(
@@ -129,15 +133,14 @@ class Stock:
         )
         return session.scalars(in_stock.limit(1)).first() is not None
 
-    def _take(self, session: Session, serial: str, journey_id: str) -> bool:
-        """Whether it was still there to take."""
-        taken = session.execute(
+    def _take(self, session: Session, serial: str | ScalarSelect[str], journey_id: str) -> str | None:
+        """The serial, where it was still there to take."""
+        return session.scalars(
             update(TokenRow)
             .where(TokenRow.serial_number == serial, TokenRow.state == TokenState.IN_STOCK)
             .values(state=TokenState.ASSIGNED, journey_id=journey_id)
             .returning(TokenRow.serial_number)
-        )
-        return taken.first() is not None
+        ).first()
 
     def _scanned(self, token: TokenRow | None, serial: str) -> str:
         if token is None or token.kind != Kind.HARD:
@@ -175,10 +178,14 @@ class Stock:
             watched = [(ALL_BATCHES, self._policy.low_stock_tokens)]
             if batch:
                 watched.append((batch, self._policy.low_stock_tokens_of_batch))
+            raised = session.scalars(select(StockAlert.batch).where(StockAlert.kind == Kind.HARD)).all()
             for which, figure in watched:
                 left = _left(session, which, figure + 1)
                 if left > figure:
-                    session.execute(delete(StockAlert).where(StockAlert.kind == Kind.HARD, StockAlert.batch == which))
+                    if which in raised:
+                        session.execute(
+                            delete(StockAlert).where(StockAlert.kind == Kind.HARD, StockAlert.batch == which)
+                        )
                 elif self._tells(session, which, taken):
                     low.append(Low(batch=which or None, left=left, figure=figure))
         return low
