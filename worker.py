@@ -46,6 +46,7 @@ from activities.vendor import Vendor
 from connection import TASK_QUEUE, connect
 from database.engine import engine_of, sessions_of
 from database.sealing import Seal
+from domain import address
 from settings import Settings
 from telemetry import logs
 from telemetry.attempts import Attempts
@@ -252,6 +253,7 @@ async def main(settings: Settings) -> None:
         url = await stack.enter_async_context(
             serving(settings.metrics_host, settings.metrics_port, readiness.obstacle, figures.page)
         )
+        await asyncio.to_thread(address.load)
         async with worker_for(client, dependencies, threads, **options_of(settings)):
             print(f"ready worker on {TASK_QUEUE}", flush=True)
             log.info("ready", task_queue=TASK_QUEUE, deployment=settings.deployment, build=settings.build_id, url=url)

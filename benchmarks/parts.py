@@ -16,11 +16,11 @@ class Size:
     `standing`: open journeys where none are kept; `timers`: that fall due at once."""
 
     pairs: int = 2
-    journeys: int = 50
+    journeys: int = 40
     samples: int = 24
     rows: int = 6_250
     standing: int = 5_000
-    timers: int = 200
+    timers: int = 100
 
 
 Part = Callable[[Path, Size], Coroutine[Any, Any, list[Figure]]]

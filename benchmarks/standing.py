@@ -30,7 +30,7 @@ from starter.views import VIEWS
 SHARDS = 512
 KEPT = Path.home() / ".cache" / "token-fulfillment" / "bench"
 _MARK = "loaded.json"
-_PAGE, _PAGES = 1000, 20
+_PAGE, _PAGES = 1000, 10
 """Ids in a page, and pages that are read; what the others take is reckoned from these."""
 _ROUNDS = 5
 """How often each list is asked for; the first, when nothing of it is in memory, is told apart."""

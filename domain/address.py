@@ -1,7 +1,7 @@
 """A postal address in the United States: its structure, and what is wrong with it.
 
 Reading an address checks structure only, so that journeys can carry one anywhere; `problems` asks the state and ZIP
-tables, which take half a second and 40 MB to load and are therefore not touched before the first question.
+tables, which take half a second and 40 MB to load and are therefore not touched before `load` or the first question.
 """
 
 import re
@@ -52,6 +52,12 @@ class Address(BaseModel):
     city: Word
     state: Annotated[Code, AfterValidator(lambda state: state.upper() if len(state) == 2 else state)]
     postal_code: Code
+
+
+def load() -> None:
+    """Reads the tables, so that whoever asks first waits no longer than others."""
+    _states()
+    _states_of_zip("00501")
 
 
 def problems(address: Address) -> list[str]:

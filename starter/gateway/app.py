@@ -1,5 +1,6 @@
 """Puts the gateway together. It keeps nothing between two requests, so that many copies can run side by side."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from starlette.staticfiles import StaticFiles
 from temporalio.client import Client, Interceptor
 
 from connection import TASK_QUEUE, connect
+from domain import address
 from settings import Settings
 from starter.gateway import health, problems
 from starter.gateway.activation import routes as activation
@@ -46,6 +48,7 @@ def app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(address.load)
         gateway.open(client or await connect(settings, lazy=True, interceptors=interceptors))
         async with sweeping(gateway):
             yield

@@ -101,3 +101,18 @@ def test_the_tables_are_loaded_by_the_first_question_only() -> None:
     script = "import sys, domain.policy; print([name for name in ('us', 'zipcodes') if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_once_loaded_no_question_reads_a_file() -> None:
+    script = """
+import sys
+from domain import address
+from domain.address import Address
+address.load()
+read = []
+sys.addaudithook(lambda event, args: read.append(args[0]) if event == "open" else None)
+home = Address(name="A", street1="1 Main St", city="Annapolis", state="MD", postal_code="21409")
+print(address.problems(home), read)
+"""
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[] []"
