@@ -73,7 +73,7 @@ class WorkerSettings(BaseModel, frozen=True):
     activities: Annotated[int, Field(ge=1)] = 100
     """Of each sort, regular and local: a party that hangs must not take the records' turn."""
     workflow_tasks: Annotated[int, Field(ge=2)] = 100
-    cached_journeys: Annotated[int, Field(ge=0)] = 400
+    cached_journeys: Annotated[int, Field(ge=0)] = 300
     """Journeys kept in memory, at about 240 KB each; another is replayed when something happens to it, which takes 17 ms."""
     sticky_seconds: Annotated[float, Field(gt=0)] = 1.0
     """How long a journey's next step waits for the worker that has it in memory, before any other may take it."""

@@ -48,7 +48,7 @@ from database.engine import engine_of, sessions_of
 from database.sealing import Seal
 from domain import address
 from settings import Settings
-from telemetry import logs
+from telemetry import garbage, logs
 from telemetry.attempts import Attempts
 from telemetry.endpoint import serving
 from telemetry.gauges import Gauges
@@ -254,6 +254,7 @@ async def main(settings: Settings) -> None:
             serving(settings.metrics_host, settings.metrics_port, readiness.obstacle, figures.page)
         )
         await asyncio.to_thread(address.load)
+        garbage.settle()
         async with worker_for(client, dependencies, threads, **options_of(settings)):
             print(f"ready worker on {TASK_QUEUE}", flush=True)
             log.info("ready", task_queue=TASK_QUEUE, deployment=settings.deployment, build=settings.build_id, url=url)

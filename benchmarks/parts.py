@@ -16,7 +16,7 @@ class Size:
     `standing`: open journeys where none are kept; `timers`: that fall due at once."""
 
     pairs: int = 2
-    journeys: int = 40
+    journeys: int = 50
     samples: int = 24
     rows: int = 6_250
     standing: int = 5_000
@@ -31,13 +31,8 @@ async def _journeys(folder: Path, size: Size) -> list[Figure]:
         numbers = journeys.Numbers(place)
         scripts, figures = await journeys.set_up(place, numbers)
         figures += await journeys.on_temporal(place, scripts, numbers, size.pairs, size.journeys, ("hard", "soft"))
-        return figures + await journeys.growth(place, numbers, max(size.journeys // 8, 2))
-
-
-async def _others(folder: Path, size: Size) -> list[Figure]:
-    async with site.production(folder / "production") as place:
-        await place.start_worker("product")
-        return await journeys.against_others(place, journeys.Numbers(place), size.pairs, size.journeys)
+        figures += await journeys.growth(place, numbers, max(size.journeys // 10, 2))
+        return figures + await journeys.against_others(place, numbers, size.pairs, size.journeys)
 
 
 async def _dev_server(folder: Path, size: Size) -> list[Figure]:
@@ -80,22 +75,14 @@ async def _loaded(folder: Path, size: Size) -> AsyncIterator[tuple[site.Site, Pa
 
 async def _standing(folder: Path, size: Size) -> list[Figure]:
     async with _loaded(folder, size) as (place, where):
-        return await standing.measure(place, where, size.samples)
-
-
-async def _timers(folder: Path, size: Size) -> list[Figure]:
-    async with _loaded(folder, size) as (place, _):
-        await place.start_worker("product")
-        return await standing.timers(place, size.timers)
+        return [*await standing.measure(place, where, size.samples), *await standing.timers(place, size.timers)]
 
 
 PARTS: dict[str, Part] = {
     "journeys": _journeys,
-    "others": _others,
     "dev-server": _dev_server,
     "answering": _answering,
     "lists": _lists,
     "imports": _imports,
     "standing": _standing,
-    "timers": _timers,
 }

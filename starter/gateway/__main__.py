@@ -7,7 +7,7 @@ import uvicorn
 
 from settings import Settings
 from starter.gateway.app import app
-from telemetry import logs
+from telemetry import garbage, logs
 from telemetry.sdk import SdkMetrics
 from telemetry.tracing import Tracing
 
@@ -26,6 +26,7 @@ async def main(settings: Settings, host: str, port: int) -> None:
     while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn tells of its start in no other way
         await asyncio.sleep(0.02)
     if server.started:
+        garbage.settle()
         print(f"ready http://{host}:{server.servers[0].sockets[0].getsockname()[1]}", flush=True)
     await serving
     tracing.close()

@@ -1,25 +1,17 @@
-"""Sessions of prescribers at the pages, kept in the database so that every copy of the gateway knows them."""
+"""Sessions of prescribers at the pages: `browser_sessions` holds what they share with those of operators."""
 
-import hashlib
-import hmac
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from database.engine import Sessions
 from database.tables import Practice, Prescriber, PrescribingDevice, SessionRow
 from domain.address import Address
 from settings import Settings
+from starter.gateway import browser_sessions
 from starter.gateway.signon.launch import Device, Launch
-
-_TOUCH = timedelta(minutes=1)
-"""How exactly it is known when somebody was last seen; more would cost a write for every page."""
-_KEPT = timedelta(days=30)
 
 
 class NoAccess(Exception):
@@ -49,15 +41,15 @@ def begin(launch: Launch, sessions: Sessions, settings: Settings, instead_of: st
     """A new session's id; only its hash is kept. Ends the browser's session `instead_of`, if it had one, and records the
     device if prescriptions are sent from it. Raises NoAccess."""
     now = datetime.now(UTC)
-    session_id = secrets.token_urlsafe(32)
+    session_id = browser_sessions.new_id()
     with sessions.begin() as session:
-        session.execute(delete(SessionRow).where(SessionRow.expires_at < now - _KEPT))
-        _end(session, instead_of, now)
+        browser_sessions.sweep(SessionRow, session, now)
+        browser_sessions.end(SessionRow, instead_of, session, now)
         prescriber = session.get(Prescriber, launch.prescriber_id)
         if prescriber is not None and prescriber.id_proofed and launch.id_proofed:
             session.add(
                 SessionRow(
-                    session_hash=_hash(session_id),
+                    session_hash=browser_sessions.hash_of(session_id),
                     prescriber_id=prescriber.prescriber_id,
                     pin_validated=launch.pin_validated,
                     device=launch.device.fingerprint if launch.device else None,
@@ -79,13 +71,11 @@ def find(session_id: str, sessions: Sessions, settings: Settings, *, touch: bool
     """Whose session it is; None where it is over. `touch`: the visitor does something, so idling begins anew."""
     now = datetime.now(UTC)
     with sessions.begin() as session:
-        row = session.get(SessionRow, _hash(session_id))
-        if row is None or row.ended_at is not None or row.expires_at <= now:
+        row = browser_sessions.find(SessionRow, session_id, session, now, settings.session_idle_minutes)
+        if row is None:
             return None
-        if now - row.seen_at >= timedelta(minutes=settings.session_idle_minutes):
-            return None
-        if touch and now - row.seen_at >= _TOUCH:
-            row.seen_at = now
+        if touch:
+            browser_sessions.touch(row, now)
         prescriber = session.get_one(Prescriber, row.prescriber_id)
         practice = session.get_one(Practice, prescriber.practice_id)
         return Visitor(
@@ -97,20 +87,14 @@ def find(session_id: str, sessions: Sessions, settings: Settings, *, touch: bool
             email=prescriber.email,
             address=Address.model_validate(prescriber.address),
             pin_validated=row.pin_validated,
-            csrf=hmac.digest(session_id.encode(), b"csrf", "sha256").hex(),
+            csrf=browser_sessions.csrf_of(session_id),
         )
 
 
 def end(session_id: str, sessions: Sessions) -> None:
     """Signs off. Harmless when repeated."""
     with sessions.begin() as session:
-        _end(session, session_id, datetime.now(UTC))
-
-
-def _end(session: Session, session_id: str | None, at: datetime) -> None:
-    row = session.get(SessionRow, _hash(session_id)) if session_id else None
-    if row is not None and row.ended_at is None:
-        row.ended_at = at
+        browser_sessions.end(SessionRow, session_id, session, datetime.now(UTC))
 
 
 def _record(device: Device, prescriber_id: str, sessions: Sessions) -> None:
@@ -125,7 +109,3 @@ def _record(device: Device, prescriber_id: str, sessions: Sessions) -> None:
                 )
     except IntegrityError:
         pass  # another launch from the same device has just recorded it
-
-
-def _hash(session_id: str) -> str:
-    return hashlib.sha256(session_id.encode()).hexdigest()
