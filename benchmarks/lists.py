@@ -17,6 +17,7 @@ from benchmarks.answering import p99
 from benchmarks.figures import SIZES, Figure
 from benchmarks.site import Site, superuser_url
 from database.reporting import report
+from database.tables import JourneyRow
 from domain.report import Period
 from starter import api_keys
 from starter.api_keys import Scope
@@ -41,6 +42,7 @@ async def measure(site: Site, rows: int, samples: int) -> list[Figure]:
     owner = create_engine(superuser_url(site, "tokens").replace("postgresql://", "postgresql+psycopg://"))
     times: dict[str, dict[int, list[float]]] = {}
     bares: dict[int, list[float]] = {}
+    rows_read: dict[int, list[float]] = {}
     reached = 0
     async with httpx.AsyncClient(base_url=site.gateway, timeout=60) as asking:
         for size in SIZES:
@@ -49,10 +51,13 @@ async def measure(site: Site, rows: int, samples: int) -> list[Figure]:
             # Of 120 the 99th in a hundred is not the greatest.
             bares[size] = await _ask_api(asking, keys, reached, 5 * samples, times, size)
             # After these, when the database has written away what was filled in.
-            await asyncio.to_thread(_ask_own, site, reached, samples, times, size)
+            rows_read[size] = await asyncio.to_thread(_ask_own, site, reached, samples, times, size)
     owner.dispose()
     bare = bares[SIZES[-1]]
-    figures = [_figure(name, found[SIZES[-1]], bare, reached) for name, found in times.items()]
+    figures = [
+        _figure(name, found[SIZES[-1]], bare if name in _API else rows_read[SIZES[-1]], reached)
+        for name, found in times.items()
+    ]
     served = [found[SIZES[-1]] for name, found in times.items() if name not in ("digest", "report")]
     slowest = tuple((p99(found), p99(bare)) for found in served)
     figures.append(
@@ -64,7 +69,10 @@ async def measure(site: Site, rows: int, samples: int) -> list[Figure]:
             (max(slowest),),
         )
     )
-    return figures + _growth(times, {size: median(found) for size, found in bares.items()})
+    bares_of = {name: bares if name in _API else rows_read for name in times}
+    return figures + _growth(
+        times, {name: {size: median(found) for size, found in of.items()} for name, of in bares_of.items()}
+    )
 
 
 async def _ask_api(
@@ -79,7 +87,7 @@ async def _ask_api(
     own, as one may ask ten times a second."""
     signed = {name: {"Authorization": f"Bearer {key}"} for name, key in keys.items()}
     far = await asking.get("/v1/tokens?limit=200", headers=next(iter(signed.values())))
-    cursor = far.raise_for_status().json()["next"] or ""
+    cursor = begin = far.raise_for_status().json()["next"] or ""
     bare = []
     for _ in range(samples):
         for name, path in _API.items():
@@ -89,7 +97,7 @@ async def _ask_api(
             times.setdefault(name, {}).setdefault(size, []).append(1000 * (time.perf_counter() - began))
             answer.raise_for_status()
             if name.startswith("all"):
-                cursor = answer.json()["next"] or cursor
+                cursor = answer.json()["next"] or begin  # a last page is a short one
             await asyncio.sleep(0.02)
         began = time.perf_counter()
         (await asking.get("/healthz")).raise_for_status()
@@ -97,8 +105,9 @@ async def _ask_api(
     return bare
 
 
-def _ask_own(site: Site, rows: int, samples: int, times: dict[str, dict[int, list[float]]], size: int) -> None:
-    """What is not asked over the API: Manage Tokens, the digest, the team's report."""
+def _ask_own(site: Site, rows: int, samples: int, times: dict[str, dict[int, list[float]]], size: int) -> list[float]:
+    """What is not asked over the API: Manage Tokens, the digest, the team's report; each in turn with the reading of one row by its
+    key."""
     digest, policy = Digest(site.sessions, site.settings.policy), site.settings.policy
     today = datetime.now(UTC).date()
     period = Period(first=today - timedelta(days=30), last=today, zone=policy.carrier_time_zone)
@@ -106,6 +115,10 @@ def _ask_own(site: Site, rows: int, samples: int, times: dict[str, dict[int, lis
     def reported() -> Any:
         with site.sessions() as session:
             return report(session, period, policy, datetime.now(UTC))
+
+    def one_row() -> None:
+        with site.sessions() as session:
+            session.get_one(JourneyRow, filling.journey_id(random.randint(1, rows)))  # noqa: S311
 
     asked: dict[str, tuple[Callable[[], Any], int]] = {
         "Manage Tokens": (
@@ -115,12 +128,19 @@ def _ask_own(site: Site, rows: int, samples: int, times: dict[str, dict[int, lis
         "digest": (lambda: digest.gather(datetime.now(UTC)), max(samples // 10, 3)),
         "report": (reported, max(samples // 10, 3)),
     }
+    bare: list[float] = []
     for name, (ask, often) in asked.items():
         ask()
         for _ in range(often):
-            began = time.perf_counter()
-            ask()
-            times.setdefault(name, {}).setdefault(size, []).append(1000 * (time.perf_counter() - began))
+            times.setdefault(name, {}).setdefault(size, []).append(_milliseconds(ask))
+            bare.append(_milliseconds(one_row))
+    return bare
+
+
+def _milliseconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - began)
 
 
 def _figure(name: str, ours: list[float], bare: list[float], rows: int) -> Figure:
@@ -129,19 +149,20 @@ def _figure(name: str, ours: list[float], bare: list[float], rows: int) -> Figur
         f"standing/lists/{name}",
         f"list: {name}, {rows:,} open",
         "ms",
-        "an answer without a list",
+        "an answer without a list" if name in _API else "a row by its key",
         pairs,
         note=f"p99 {p99(ours):.0f} ms",
     )
 
 
-def _growth(times: dict[str, dict[int, list[float]]], bare: dict[int, float]) -> list[Figure]:
+def _growth(times: dict[str, dict[int, list[float]]], bares: dict[str, dict[int, float]]) -> list[Figure]:
     """How long the largest size takes against the smallest. Lists that give one page do the same work at each size, so their time
-    must not grow; digest and report look at everything, so theirs may grow with it: it is taken per journey. `bare`: ms of an
-    answer without a list at each size, by which times are counted, as the machine is not the same from minute to minute."""
+    must not grow; digest and report look at everything, so theirs may grow with it: it is taken per journey. `bares`: ms of the
+    bare work beside each at each size, by which times are counted, as the machine is not the same from minute to minute."""
     small, _, large = SIZES
 
     def grown(name: str, units: dict[int, int]) -> tuple[tuple[float, float], ...]:
+        bare = bares[name]
         return tuple(
             (ours / bare[large] / units[large], before / bare[small] / units[small])
             for ours, before in zip(sorted(times[name][large]), sorted(times[name][small]), strict=True)
@@ -160,7 +181,7 @@ def _growth(times: dict[str, dict[int, list[float]]], bare: dict[int, float]) ->
 
 
 def _grown(key: str, what: str, pairs: tuple[tuple[float, float], ...], note: str = "") -> Figure:
-    return Figure(f"growth/{key}", f"growth: {what}, 16×", "answers without a list", "1×", pairs, note=note)
+    return Figure(f"growth/{key}", f"growth: {what}, 16×", "bare ones", "1×", pairs, note=note)
 
 
 def database_size(site: Site) -> float:
