@@ -271,6 +271,7 @@ class Mail:
             "request_url": f"{manage_url}?{urlencode({'request': journey.kind, 'replaces': journey_id})}",
             "ui_url": self._route.journey_url(mailing.workflow_id or journey_id),
             "return_address": self._route.return_address,
+            "sync_minutes": _policy_of(journey).sync_promise_minutes,
         }
         if letter.letter == "deactivated" and facts.get("reason") in LOSS:
             known["report_by"] = business_deadline(

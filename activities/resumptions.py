@@ -27,11 +27,11 @@ from domain.address import Address
 from domain.calendar import business_deadline
 from domain.chronicle import LATEST, Chronicle, Happening, Promise, Refusal
 from domain.incident import Incident, IncidentStatus
-from domain.journey import Journey
+from domain.journey import COMING_BACK, PROCESSED, Journey
 from domain.policy import Policy
 from domain.reasons import LOSS, DeactivationReason
 from domain.resumption import How
-from domain.returning import Return, ReturnStatus
+from domain.returning import FROM_CARRIER, Return, ReturnStatus
 from domain.status import ENDED, Kind, Status
 from domain.token_state import TokenState
 
@@ -55,7 +55,6 @@ class Resumed(BaseModel):
     how: How
     why: str
     first_run_id: str
-    closed_detail: str | None = None
 
 
 class ResumedJourney(Resumed):
@@ -105,7 +104,7 @@ class Resumptions:
             )
             if state.needs_attention:
                 state.matters = {"before": state.needs_attention}
-            state.queue_alert_at = next((each.due for each in state.promises if "processed" in each.what), None)
+            state.queue_alert_at = next((each.due for each in state.promises if each.what == PROCESSED), None)
             if state.queue_alert_at is None:
                 zone = session.get_one(Practice, session.get_one(Prescriber, row.prescriber_id).practice_id).time_zone
                 state.queue_alert_at = business_deadline(row.requested_at, state.policy.queue_alert_business_days, zone)
@@ -116,6 +115,8 @@ class Resumptions:
                 )
             ).first()
             _remember(session, state, row.first_run_id)
+            in_hand = state.delivered_at is not None or state.enrolled_at is not None
+            state.sent_back = not in_hand and any(COMING_BACK in each.what for each in state.timeline)
             if row.status in ENDED:
                 _ending(session, state)
             return ResumedJourney(how=how, why=why, first_run_id=row.first_run_id, state=state)
@@ -146,6 +147,7 @@ class Resumptions:
                 started_at=row.started_at,
             )
             _remember(session, state, row.first_run_id)
+            state.sent_back = any(FROM_CARRIER in each.what for each in state.timeline)
             return ResumedReturn(how=how, why=why, first_run_id=row.first_run_id, state=state)
 
     @activity.defn(name="resumptions.incident")
@@ -219,8 +221,9 @@ def _ending(session: Session, state: Journey) -> None:
         None,
     )
     state.lost_in_transit = (state.why_ended or "").startswith("lost in transit")
-    if state.status is Status.DEACTIVATED:
-        said = (state.why_ended or "").partition(": ")[2].replace(" ", "_")
+    said = (state.why_ended or "").partition(": ")[2].strip().lower().replace(" ", "_")
+    lost = said in LOSS and (state.shipped or state.enrolled_at is not None)
+    if state.status is Status.DEACTIVATED or lost:  # a cancelled request's reason is free text otherwise
         state.reason = next((each for each in DeactivationReason if each == said), None)
     token = session.scalars(select(TokenRow).where(TokenRow.journey_id == state.journey_id)).first()
     state.in_possession = token is not None and token.state == TokenState.COMING_BACK and state.reason not in LOSS

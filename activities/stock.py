@@ -69,7 +69,8 @@ class Stock:
 
     @activity.defn(name="stock.allocate")
     def allocate(self, order: Allocation) -> str | None:
-        """The serial now assigned to the journey; None when nothing is in stock. Asked again, it answers the same.
+        """The serial now assigned to the journey; None when nothing is in stock. Asked again, it answers the same; asked for
+        another serial before the first is shipped, it takes that one instead.
 
         Raises `refused` for a scanned serial that is unknown or not in stock, and for a journey that has ended.
         """
@@ -77,11 +78,14 @@ class Stock:
         while True:
             try:
                 with self._sessions.begin() as session:
-                    held = session.scalars(
-                        select(TokenRow.serial_number).where(TokenRow.journey_id == order.journey_id)
+                    held = session.execute(
+                        select(TokenRow.serial_number, TokenRow.state).where(TokenRow.journey_id == order.journey_id)
                     ).first()
                     if held is not None:
-                        return held
+                        if order.serial_number in (None, held.serial_number) or held.state != TokenState.ASSIGNED:
+                            return held.serial_number
+                        # Taken by a `process` of which Temporal has lost word; the operator holds another one now.
+                        self._put_back(session, order.journey_id)
                     self._refuse_ended(session, order.journey_id)
                     if order.serial_number is None:
                         serial = self._take(session, self._next(wait), order.journey_id)
@@ -158,11 +162,14 @@ class Stock:
     def release(self, journey_id: str) -> None:
         """Puts a token that was assigned but never shipped back into stock."""
         with self._sessions.begin() as session:
-            session.execute(
-                update(TokenRow)
-                .where(TokenRow.journey_id == journey_id, TokenRow.state == TokenState.ASSIGNED)
-                .values(state=TokenState.IN_STOCK, journey_id=None)
-            )
+            self._put_back(session, journey_id)
+
+    def _put_back(self, session: Session, journey_id: str) -> None:
+        session.execute(
+            update(TokenRow)
+            .where(TokenRow.journey_id == journey_id, TokenRow.state == TokenState.ASSIGNED)
+            .values(state=TokenState.IN_STOCK, journey_id=None)
+        )
 
     @activity.defn(name="stock.watch")
     def watch(self, taken: Taken) -> list[Low]:

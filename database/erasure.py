@@ -19,6 +19,7 @@ from database.tables import (
     JourneyRow,
     Prescriber,
     PrescribingDevice,
+    ReplacementRow,
     ReturnRow,
     SessionRow,
     SoftEnrollment,
@@ -110,6 +111,7 @@ def _erase_elsewhere(session: Session, person: Prescriber, ids: list[str]) -> No
         update(ReturnRow)
         .where(ReturnRow.journey_id.in_(ids))
         .values(received_by=None, condition=None, needs_attention=None),
+        update(ReplacementRow).where(ReplacementRow.prescriber_id == person.prescriber_id).values(requested_by=None),
         update(IncidentRow).where(IncidentRow.journey_id.in_(ids)).values(closed_by=None),
     ]
     for statement in gone:

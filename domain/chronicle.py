@@ -138,7 +138,7 @@ class Chronicle(BaseModel):
             self.note(at, what)
 
     def forget_matters(self) -> None:
-        """Nothing needs a person any more: the journey has ended."""
+        """Nothing needs a person any more: it has ended, or somebody has seen to it."""
         self.matters, self.needs_attention = {}, None
 
     def promise(self, what: str, due: datetime) -> None:
@@ -147,10 +147,12 @@ class Chronicle(BaseModel):
             self.promises.append(Promise(what=what, due=due))
 
     def keep(self, what: str, at: datetime, broken: str | None = None) -> None:
-        """The open promise `what` is met at `at`, or could not be kept because of `broken`."""
+        """The open promise `what` is met at `at`, or could not be kept because of `broken`. Where it is heard of late that it was met
+        in time, it was not broken."""
         for promise in self.promises:
             if promise.what == what and promise.met_at is None:
-                promise.met_at, promise.broken = at, broken or promise.broken
+                promise.met_at = at
+                promise.broken = broken or (promise.broken if at > promise.due else None)
 
     def breach(self, what: str, reason: str) -> None:
         """The promise can't be kept any more; it may still be met late."""

@@ -12,6 +12,8 @@ from domain.reasons import LOSS, DeactivationReason
 from domain.status import ENDED, TRANSITIONS, Kind, Status
 
 PROCESSED = "processed in time"
+COMING_BACK = "is coming back to the sender"
+"""Of a parcel, in the timeline: by it a journey that is taken up again knows who brings the token."""
 
 
 class IllegalTransition(Exception):

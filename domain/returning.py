@@ -8,6 +8,9 @@ from domain.chronicle import Chronicle
 from domain.policy import Policy
 from domain.status import Kind
 
+FROM_CARRIER = "back from the carrier, who could not deliver it"
+"""How it is awaited, in the timeline: by it a return that is taken up again knows that nobody is to be asked for it."""
+
 
 class ReturnStatus(StrEnum):
     """The last thing that happened."""

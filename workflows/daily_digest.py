@@ -35,7 +35,13 @@ class DailyDigest:
         digested = await calls.remote(Digest.gather, now, summary="What waits for the team?")
         facts = {"day": digested.day, "sections": [section.model_dump() for section in digested.sections]}
         letter = Letter(letter="team_digest", step=digested.day, at=now, facts=facts)
-        await calls.remote(Mail.send, Mailing(journey_id=DIGEST, letters=[letter]), summary="Email: team_digest")
+        await calls.remote(
+            Mail.send,
+            Mailing(journey_id=DIGEST, letters=[letter]),
+            summary="Email: team_digest",
+            attempt=calls.SENDING,
+            beats_within=calls.SILENCE,
+        )
         told = "\n".join(f"- {section.title}: {section.number}" for section in digested.sections)
         workflow.set_current_details(f"### Daily digest of {digested.day}\n\n{told or 'Nothing waits.'}")
         return digested

@@ -246,7 +246,7 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
             without = {"timeline": [], "refused": [], "letters": [], "latest": []}
             writing = self.state.model_copy(update=without, deep=True)
             written, again = len(writing.unwritten), self.to_write_again
-            if again:
+            if again and written <= len(self.state.latest):
                 # The database knows which of them it has, and takes the others in their order.
                 writing.unwritten = list(self.state.latest)
             await self.write(writing, again=again)
@@ -361,6 +361,8 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
     async def waited(self, condition: Callable[[], bool], *, at: datetime | None = None, summary: str = "") -> bool:
         """Waits for the condition, at the longest until `at`; says whether it holds."""
         timeout = None if at is None else max(at - self.now(), timedelta(0))
+        if self.since_0_2 and timeout == timedelta(0) and condition():
+            return True  # a wait that is over before it has begun would not ask
         try:
             await workflow.wait_condition(condition, timeout=timeout, timeout_summary=summary or None)
         except TimeoutError:

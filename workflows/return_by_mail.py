@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 from activities.carrier import Carrier, ReturnLabelOrder
 from activities.resumptions import Resumptions
 from activities.returns import ReturnAdmission, Returns, ReturnWriting
-from domain.returning import Return, ReturnStatus
+from domain.returning import FROM_CARRIER, Return, ReturnStatus
 from domain.status import Kind
 from workflows import calls
 from workflows import search_attributes as attributes
@@ -113,7 +113,7 @@ class ReturnByMail(RecordedWorkflow[Return]):
             raise await self.turned_away(Refused(failure.message), by=None) from None
         state.policy, state.prescriber_id, state.started_at = admitted.policy, admitted.prescriber_id, now
         state.outbound_tracking_number, state.sender = admitted.outbound_tracking_number, admitted.sender
-        how = "back from the carrier, who could not deliver it" if state.sent_back else "by mail"
+        how = FROM_CARRIER if state.sent_back else "by mail"
         state.note(now, f"token {state.serial_number} is awaited {how}")
         state.promise(promises.RETURNED, state.return_by)
         if self.request.received_by:

@@ -56,7 +56,8 @@ class SecurityIncident(RecordedWorkflow[Incident]):
         state, policy = self.state, self.state.policy
         assert state.due_at
         warning = state.due_at - timedelta(hours=policy.incident_warning_hours)
-        if not await self.closed_by(warning, "reported in good time?"):
+        in_good_time = await self.closed_by(warning, "reported in good time?")
+        if not in_good_time and not (self.since_0_2 and self.now() >= state.due_at):
             self.tell("due soon")
             state.attend(self.now(), f"the report of the loss falls due on {state.due_day}", "report")
         overdue_since = state.due_at
@@ -67,6 +68,8 @@ class SecurityIncident(RecordedWorkflow[Incident]):
                 state.attend(self.now(), f"the report of the loss was due on {state.due_day} and is overdue", "report")
             self.tell("overdue")
             overdue_since += timedelta(hours=policy.incident_reminder_hours)
+            while self.since_0_2 and self.now() >= overdue_since:  # told late, it is told once
+                overdue_since += timedelta(hours=policy.incident_reminder_hours)
         await workflow.wait_condition(self.quiet)
 
     async def open(self) -> None:

@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError
 from activities.enrollment import Enrollment, HardAttempt, SoftAttempt, Verdict
 from activities.records import Contact, Records
 from activities.stock import NONE_LEFT, Allocation, Stock, Taking, TakingOrder
-from domain.journey import Journey
+from domain.journey import COMING_BACK, Journey
 from domain.peers import successor_id
 from domain.reasons import HARD_REASONS, LOSS, DeactivationReason
 from domain.status import Kind, Status, refusal
@@ -223,7 +223,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
                 state.delivered_at = delivered
                 state.keep(promises.DELIVERED, delivered)
             case "failure" | "returned":
-                what = "could not be delivered" if event.status == "failure" else "is coming back to the sender"
+                what = "could not be delivered" if event.status == "failure" else COMING_BACK
                 # A code such as `package_lost` says what to do; free text may name people.
                 said = event.detail or ""
                 why = f" ({said.replace('_', ' ')})" if _CODE.fullmatch(said) else ""

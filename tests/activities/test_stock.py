@@ -163,6 +163,28 @@ def test_what_came_first_goes_first(sessions: Sessions, stock: Stock) -> None:
     assert [stock.allocate(Allocation(journey_id=f"j-{number}")) for number in range(SERIALS)] == list(expected)
 
 
+def test_another_serial_that_is_scanned_takes_the_place_of_one_taken_before(sessions: Sessions, stock: Stock) -> None:
+    """Temporal lost the first `process` after it had taken a token; the operator scans the one in hand."""
+
+    def states() -> dict[str, tuple[str, str | None]]:
+        with sessions() as session:
+            rows = session.execute(select(TokenRow.serial_number, TokenRow.state, TokenRow.journey_id)).all()
+        return {row.serial_number: (row.state, row.journey_id) for row in rows}
+
+    first = stock.allocate(Allocation(journey_id="j"))
+    other = next(serial for serial in states() if serial != first)
+    assert first is not None
+    with pytest.raises(ApplicationError, match="not in the inventory"):
+        stock.allocate(Allocation(journey_id="j", serial_number="HT-NONE"))
+    assert states()[first] == ("assigned", "j"), "a refused one changes nothing"
+    assert stock.allocate(Allocation(journey_id="j", serial_number=other)) == other
+    assert (states()[first], states()[other]) == (("in_stock", None), ("assigned", "j"))
+    with sessions.begin() as session:
+        session.execute(update(TokenRow).where(TokenRow.serial_number == other).values(state="shipped"))
+    assert stock.allocate(Allocation(journey_id="j", serial_number=first)) == other, "what is on its way stays"
+    assert states()[first] == ("in_stock", None)
+
+
 def test_operators_on_postgresql_pass_by_each_other(sessions: Sessions, stock: Stock) -> None:
     """While one holds the first token, another is given the next without waiting; the last one is waited for."""
     if sessions.kw["bind"].dialect.name != "postgresql":

@@ -26,6 +26,7 @@ from database.tables import (
     Practice,
     Prescriber,
     PrescribingDevice,
+    ReplacementRow,
     ReturnRow,
 )
 from domain.chronicle import Entry
@@ -179,6 +180,19 @@ def test_a_person_is_erased_and_the_chains_still_hold(house: House) -> None:
             erase_prescriber(session, "P-1", NOW, 2, "Ruth")
         session.rollback()
 
+    with house.owner.begin() as session:
+        session.add(
+            ReplacementRow(
+                journey_id="older",
+                workflow_id="replace-older",
+                run_id="r",
+                successor_id="newer",
+                prescriber_id="P-1",
+                kind="hard",
+                requested_by="Dana",
+                claimed_at=NOW,
+            )
+        )
     before = everything(house.owner)
     assert all(word in before for word in PERSONAL)
     with house.owner.begin() as session:

@@ -72,6 +72,14 @@ def test_promises_are_kept_late_or_broken() -> None:
     assert state.promises[0].met_at == START + timedelta(days=2), "met once"
 
 
+def test_a_promise_was_not_broken_where_it_is_heard_late_that_it_was_kept() -> None:
+    state = journey()
+    state.promise("deliver it", START + timedelta(days=5))
+    state.breach("deliver it", "not delivered by then")
+    state.keep("deliver it", START + timedelta(days=4))
+    assert (state.promises[0].met_at, state.promises[0].broken) == (START + timedelta(days=4), None)
+
+
 def test_steps_that_repeat_are_numbered_and_others_are_not() -> None:
     state = journey()
     for _ in range(2):

@@ -71,6 +71,25 @@ async def test_a_loss_on_a_saturday_is_due_on_monday_and_counts_from_when_it_was
     assert datetime.fromisoformat((await late.status())["opened_at"]) == reported
 
 
+async def test_one_that_is_told_days_late_alarms_once_at_a_time(stage: Stage) -> None:
+    journey, incident = await loss(stage)
+    await incident.update("close", {"by": "Ruth"})
+    await incident.result()
+    before = len(alarms(journey))
+    reported = datetime.now(UTC) - timedelta(days=9)  # its own clock, which nobody has moved
+    order = {"journey_id": journey.id, "reason": "lost", "reported_at": reported.isoformat()}
+    late = await stage.peer((await stage.open("SecurityIncident", order)).id)
+    await late.wait(seconds=5)
+    snapshot = await late.status()
+    assert snapshot["status"] == "Overdue"
+    assert "falls due" not in snapshot["needs_attention"]
+    assert len(alarms(journey)) == before + 2, "opened, and overdue"
+    await late.wait(days=1)
+    assert len(alarms(journey)) == before + 3
+    await late.update("close", {"by": "Ruth"})
+    assert (await late.result())["status"] == "Closed"
+
+
 async def test_lost_and_in_possession_is_a_contradiction(stage: Stage) -> None:
     journey = await stage.request("hard")
     await journey.reach("Active")

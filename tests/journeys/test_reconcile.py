@@ -137,6 +137,39 @@ async def test_endings_that_were_terminated(stage: Stage) -> None:
     assert stage.rows(f"select status, open from returns where return_id = '{back.id}'") == [("Received", 0)]
 
 
+async def test_who_brings_a_token_and_why_it_was_lost_is_known_after_it_was_taken_up(stage: Stage) -> None:
+    missing = await requested(stage, "hard", "P-1001", "Shipped")
+    refused = await requested(stage, "hard", "P-1003", "Shipped")
+    bounced = await requested(stage, "hard", "P-1004", "Shipped")
+    for play in (refused, bounced):
+        await play.carrier("returned", await play.now())
+        await play.wait(seconds=5)
+    await bounced.update("cancel", {"by": "Ann"})
+    await bounced.result()
+    back = await stage.peer(return_id(bounced.id))
+    stage.fault("vendor", kind="refuse")
+    await missing.update("cancel", {"by": "Ann", "reason": "Stolen"})
+    await refused.update("cancel", {"by": "Ann"})
+    await refused.wait(seconds=5)
+    told = {play.id: play.letters() for play in (missing, refused, bounced)}
+    for play in (missing, refused, back):
+        await play.handle.terminate()
+    stage.clear_faults()
+
+    report = await reconciled(stage)
+    assert set(ours(report, "repairs", missing, refused, back)) == {missing.id, refused.id, back.id}, report
+    for play in (missing, refused):
+        assert (await again(play).result())["status"] == "Cancelled"
+    assert await stage.exists(incident_id(missing.id))
+    assert not await stage.exists(return_id(missing.id))
+    for parcel in (await stage.peer(return_id(refused.id)), again(back)):
+        await parcel.wait(days=10)
+        assert (await parcel.status())["status"] == "Awaited"
+        assert stage.done("carrier", "shipments", parcel.id) == [], "the carrier brings it"
+    for play in (refused, bounced):
+        assert play.letters() == told[play.id], "nobody is asked for what they never had"
+
+
 async def test_a_backup_was_restored(stage: Stage) -> None:
     """The database is behind the journeys: they write themselves again, and nothing is forgotten."""
     kept = await requested(stage, "hard", "P-1001", "Delivered")

@@ -3,6 +3,7 @@
 import pytest
 from temporalio.api.enums.v1 import EventType
 
+from activities.records import Records
 from tests.stage import Play, Stage
 from workflows.search_attributes import NEEDS_ATTENTION
 
@@ -44,6 +45,17 @@ async def test_synced_after_the_hour(stage: Stage) -> None:
     assert snapshot["promises"][-1]["broken"]
     assert snapshot["promises"][-1]["met_at"]
     assert journey.letters()[-1] == "active"
+
+
+async def test_letters_say_the_promise_that_the_policy_makes(stage: Stage) -> None:
+    [records] = (owner for owner in stage.dependencies._owners if isinstance(owner, Records))
+    records._policy = stage.settings.policy.model_copy(update={"sync_promise_minutes": 45})
+    journey = await stage.request("hard")
+    await journey.reach("Delivered")
+    [letter] = [each for each in journey.emails() if each["X-Token-Letter"] == "delivered"]
+    body = letter.get_body(("plain",))
+    assert body is not None
+    assert "up to 45 minutes" in " ".join(body.get_content().split())
 
 
 async def events(journey: Play) -> int:

@@ -1,6 +1,6 @@
 """The token is in hand (or, soft, its email is sent): links, reminders, enrolment."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from domain.status import Kind, Status
@@ -55,6 +55,10 @@ async def activate(journey: "TokenJourney") -> None:
 def _remind(journey: "TokenJourney", since: datetime, day: int) -> None:
     """Each reminder carries a working link; the older ones go on working."""
     valid_until = journey.days_after(since, journey.state.policy.link_validity_days)
+    days_left = journey.state.policy.never_activated_days - day
+    if journey.since_0_2:  # it may be sent late
+        left = journey.days_after(since, journey.state.policy.never_activated_days) - journey.now()
+        days_left = max(round(left / timedelta(days=1)), 1)
     journey.state.post(
         "reminder",
         journey.now(),
@@ -63,7 +67,7 @@ def _remind(journey: "TokenJourney", since: datetime, day: int) -> None:
         link_valid_until=valid_until,
         facts={
             "waiting_since": since,
-            "days_left": journey.state.policy.never_activated_days - day,
+            "days_left": days_left,
         },
     )
     journey.state.note(journey.now(), f"reminded on day {day}")
