@@ -299,6 +299,7 @@ def _link(session: Session, request: Admission, replacement: ReplacementRow | No
     old.replaced_by = request.journey_id
     if replacement is not None and replacement.successor_id == request.journey_id:
         replacement.finished_at = request.at
+        replacement.email = replacement.shipping_address = None  # they stand in the new journey's own row
 
 
 def _follow(session: Session, journey: Journey) -> None:

@@ -268,9 +268,7 @@ class _Looking:
         order = {name: value for name, value in order.items() if value is not None}
         if not await self._start("ReplaceToken", order, row.workflow_id):
             return None
-        return self._repaired(
-            what, "the old token is deactivated, so the new one is requested, to the account's address"
-        )
+        return self._repaired(what, "the old token is deactivated, so the new one is requested")
 
     # Stock and parties
 

@@ -94,14 +94,19 @@ class Replacements:
         if held is None:
             _refuse_unfit(old, kind, wanted)
         prescriber = known_prescriber(session, old.prescriber_id)
+        email, address = wanted.email, wanted.shipping_address
         if held is None:
             refuse_without_id_proofing(prescriber)
+        else:
+            # `Reconcile` starts it again by its records alone.
+            email = email or held.email
+            address = address or (Address.model_validate(held.shipping_address) if held.shipping_address else None)
         claimed = Claimed(
             successor_id=successor_id(wanted.journey_id, kind),
             prescriber_id=old.prescriber_id,
             kind=kind,
-            email=email_for(wanted.email, prescriber),
-            shipping_address=address_for(wanted.shipping_address, prescriber, kind),
+            email=email_for(email, prescriber),
+            shipping_address=address_for(address, prescriber, kind),
         )
         if held is not None:
             held.workflow_id, held.run_id = wanted.workflow_id, wanted.run_id
@@ -121,6 +126,8 @@ class Replacements:
                 kind=kind,
                 reason=wanted.reason,
                 requested_by=wanted.requested_by,
+                email=wanted.email and claimed.email,
+                shipping_address=address.model_dump() if address and claimed.shipping_address else None,
                 claimed_at=wanted.at,
             )
         )

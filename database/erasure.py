@@ -111,7 +111,9 @@ def _erase_elsewhere(session: Session, person: Prescriber, ids: list[str]) -> No
         update(ReturnRow)
         .where(ReturnRow.journey_id.in_(ids))
         .values(received_by=None, condition=None, needs_attention=None),
-        update(ReplacementRow).where(ReplacementRow.prescriber_id == person.prescriber_id).values(requested_by=None),
+        update(ReplacementRow)
+        .where(ReplacementRow.prescriber_id == person.prescriber_id)
+        .values(requested_by=None, email=None, shipping_address=None),
         update(IncidentRow).where(IncidentRow.journey_id.in_(ids)).values(closed_by=None),
     ]
     for statement in gone:

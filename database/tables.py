@@ -135,6 +135,9 @@ class ReplacementRow(Base):
     kind: Mapped[str]
     reason: Mapped[str | None]
     requested_by: Mapped[str | None]
+    email: Mapped[str | None]
+    """Given for the new token in the account's place; kept, as the address is, until that is requested."""
+    shipping_address: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     claimed_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 

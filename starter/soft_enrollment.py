@@ -27,6 +27,15 @@ class NotStored(Exception):
     """The enrolment can't go on; one sentence says why and what to do instead."""
 
 
+class Linked(NotStored):
+    """A setup under `enrollment_ref` has been taken. Where the journey does not know of it, since Temporal has lost the update, the
+    same enrolment sent once more (`enroll_soft` with these) ends it; its PIN and seed stand."""
+
+    def __init__(self, sentence: str, enrollment_ref: str, token_name: str) -> None:
+        super().__init__(sentence)
+        self.enrollment_ref, self.token_name = enrollment_ref, token_name
+
+
 class Stored(BaseModel):
     """`provisioning_uri` holds the seed (Google Authenticator's key URI format). It is in this answer and nowhere else: not to be
     had a second time, not dumped, not shown by `repr`."""
@@ -41,7 +50,8 @@ def store(
     sessions: Sessions, seal: Seal, pepper: str, *, journey_id: str, pin: str, device: str | None, at: datetime
 ) -> Stored:
     """Keeps PIN hash and a fresh seed under a reference for `enroll_soft`. `device`: fingerprint of the device that the
-    app is on; `at`: UTC. Raises NotStored: a weak PIN, a prescribing device, no soft token's journey, one that is enrolled.
+    app is on; `at`: UTC. Raises NotStored: a weak PIN, a prescribing device, no soft token's journey, one that is enrolled (Linked,
+    where it may not know so yet).
 
     Begun again (a page that was loaded again, another phone) it makes a new seed; the reference and the seed from before can't
     be used any more.
@@ -89,8 +99,13 @@ def _refuse_enrolled(session: Session, journey: JourneyRow) -> None:
     status = Status(journey.status)
     if status is not Status.REQUESTED and (sentence := refusal("enroll_soft", Kind.SOFT, status)):
         raise NotStored(sentence)
-    if session.scalars(select(TokenRow.serial_number).where(TokenRow.journey_id == journey.journey_id)).first():
-        raise NotStored(str(refusal("enroll_soft", Kind.SOFT, Status.SYNCING)))
+    taken = session.execute(
+        select(SoftEnrollment.enrollment_ref, TokenRow.name)
+        .join(TokenRow, TokenRow.journey_id == SoftEnrollment.journey_id)
+        .where(SoftEnrollment.journey_id == journey.journey_id, SoftEnrollment.used_at.is_not(None))
+    ).first()
+    if taken:
+        raise Linked(str(refusal("enroll_soft", Kind.SOFT, Status.SYNCING)), taken.enrollment_ref, taken.name or "")
 
 
 def _refuse_prescribing_device(session: Session, device: str | None) -> None:

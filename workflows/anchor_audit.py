@@ -9,6 +9,7 @@ from activities.anchors import AnchorOrder, AnchorReport, AuditAnchors
 from workflows import calls
 from workflows.messages import Body
 from workflows.reading import Refused, read
+from workflows.unknown import Displayed
 
 
 class AnchorStart(Body):
@@ -16,7 +17,7 @@ class AnchorStart(Body):
 
 
 @workflow.defn(name="AnchorAudit")
-class AnchorAudit:
+class AnchorAudit(Displayed):
     """Input: nothing, or `{}`. Fails with type `Refused` and one sentence where the trail is not what was anchored before: then a
     person has to look, with `tokens audit verify`."""
 
@@ -26,9 +27,9 @@ class AnchorAudit:
         try:
             report = await calls.remote(AuditAnchors.anchor, AnchorOrder(), summary="Anchor the audit trail")
         except ApplicationError as failure:
-            workflow.set_current_details(f"### Not anchored\n\n{failure.message}")
+            self.display(f"### Not anchored\n\n{failure.message}")
             raise Refused(failure.message) from None
-        workflow.set_current_details(
+        self.display(
             f"### Anchor {report.number}\n\n{report.journeys} chains, {report.changed} changed since the last one: `{report.file}`."
         )
         return report

@@ -10,12 +10,13 @@ from domain.chronicle import Letter
 from workflows import calls
 from workflows.messages import DigestOrder
 from workflows.reading import Refused, read
+from workflows.unknown import Displayed
 
 DIGEST = "daily-digest"
 
 
 @workflow.defn(name="DailyDigest")
-class DailyDigest:
+class DailyDigest(Displayed):
     """Input: `DigestOrder` as one JSON object. Fails with type `Refused` and one sentence when it can't be read; otherwise ends
     with what it has told. Started again on the same day it sends nothing more."""
 
@@ -43,5 +44,5 @@ class DailyDigest:
             beats_within=calls.SILENCE,
         )
         told = "\n".join(f"- {section.title}: {section.number}" for section in digested.sections)
-        workflow.set_current_details(f"### Daily digest of {digested.day}\n\n{told or 'Nothing waits.'}")
+        self.display(f"### Daily digest of {digested.day}\n\n{told or 'Nothing waits.'}")
         return digested

@@ -18,6 +18,7 @@ from workflows.answers import ReconcileReport
 from workflows.details import not_started
 from workflows.messages import ReconcileOrder
 from workflows.reading import Refused, read
+from workflows.unknown import Displayed
 
 _SHOWN = 100
 _LISTED = 20
@@ -28,7 +29,7 @@ _A_FEW_TIMES = RetryPolicy(initial_interval=timedelta(seconds=1), backoff_coeffi
 
 
 @workflow.defn(name="Reconcile")
-class Reconcile:
+class Reconcile(Displayed):
     """Looks at everything once. Input: `ReconcileOrder` as one JSON object. Fails with type `Refused` and one sentence when it
     can't be read; otherwise ends with `ReconcileReport`. Terminated or cancelled anywhere, it leaves nothing half done."""
 
@@ -45,7 +46,7 @@ class Reconcile:
     @workflow.run
     async def run(self, *bodies: Any) -> ReconcileReport:
         if self.problem:
-            workflow.set_current_details(not_started("Reconcile", self.problem.message, ReconcileOrder))
+            self.display(not_started("Reconcile", self.problem.message, ReconcileOrder))
             raise self.problem
         limit = self.order.limit
         if limit is None:
@@ -136,7 +137,7 @@ class Reconcile:
                 shown = f", the latest {_LISTED}" if len(found) > _LISTED else ""
                 lines = [f"- `{each.about}`: {each.what}. {each.then[:1].upper()}{each.then[1:]}." for each in found]
                 parts.append("\n".join([f"**{title}{shown}**", "", *lines[-_LISTED:]]))
-        workflow.set_current_details("\n\n".join(part for part in parts if part))
+        self.display("\n\n".join(part for part in parts if part))
 
     @workflow.query(name="status", description="How far it is, what it has repaired, what needs a person")
     def status(self) -> ReconcileReport:

@@ -161,7 +161,8 @@ class TokenJourney(TokenMessages):
         if self.since_0_2:
             self.is_written(state.entries)
             self.publish()
-        state.post("team_request_waiting", now, step="team_request_waiting", facts={"due_at": admitted.queue_alert_at})
+        facts = {"due_at": admitted.queue_alert_at, "who": request.requested_by}
+        state.post("team_request_waiting", now, step="team_request_waiting", facts=facts)
         state.post("request_received", now, step="request_received", facts={"due_at": admitted.queue_alert_at})
         self.admitted = True
 

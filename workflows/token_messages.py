@@ -139,7 +139,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
         now = self.now()
         self.state.edits += 1
         self.state.note(now, f"edited: {' and '.join(changed)}", by=edit.by, message="edit")
-        self.state.post("request_changed", now, facts={"changed": changed})
+        self.state.post("request_changed", now, facts={"changed": changed, "who": edit.by})
 
     async def on_process(self, order: Process) -> None:
         async with self.one_at_a_time:
@@ -167,7 +167,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
                 self.check("process", (order,))  # cancelled meanwhile: nobody needs stock for it any more
             if OUT_OF_STOCK not in (self.state.needs_attention or ""):
                 self.state.attend(self.now(), OUT_OF_STOCK, "stock")
-                self.state.post("team_out_of_stock", self.now())
+                self.state.post("team_out_of_stock", self.now(), facts={"who": order.operator})
             raise Refused(NONE_LEFT)
         if taking.low:
             # The journey with whose token the stock runs low tells the team, even if it is cancelled meanwhile.
@@ -187,13 +187,14 @@ class TokenMessages(RecordedWorkflow[Journey]):
             # A parcel that has left has to come back, whatever became of the task that knew.
             await self.catch_up_with_records()
             self.check("cancel", (cancel,))
-        self.end_request(cancel.reason, by=cancel.by)
+        self.end_request(cancel.reason, by=cancel.by, told={"reason": cancel.reason, "who": cancel.by})
         if self.since_0_2:
             # Whoever has the answer may request another token, which our own records would refuse.
             await self.recorded()
 
-    def end_request(self, reason: str | None, by: str | None) -> None:
-        """Ends the request; what was done for it is undone by the retiring stage. `lost` and `stolen` are taken as the
+    def end_request(self, reason: str | None, by: str | None, told: dict[str, Any] | None = None) -> None:
+        """Ends the request; what was done for it is undone by the retiring stage. `told`: what the prescriber's email says of it,
+        where that is more than that it was cancelled. `lost` and `stolen` are taken as the
         contract's reasons where there is a token to lose: its loss is an incident, and nobody is asked to mail it back."""
         now = self.now()
         named = (reason or "").strip().lower()
@@ -202,7 +203,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
         self.state.enter(Status.CANCELLED, now, f"cancelled: {reason}" if reason else "cancelled", by=by)
         letter = "cancelled_return" if self.state.asked_back else "request_cancelled"
         return_by = self.return_by(now) if self.state.asked_back else None
-        self.state.post(letter, now, step="cancelled", facts={"reason": reason, "return_by": return_by})
+        self.state.post(letter, now, step="cancelled", facts={**(told or {}), "return_by": return_by})
 
     async def on_carrier_event(self, event: CarrierEvent) -> None:
         state, now = self.state, self.now()
@@ -346,6 +347,7 @@ class TokenMessages(RecordedWorkflow[Journey]):
             facts={
                 "in_possession": self.state.in_possession,
                 "reason": order.reason,
+                "who": order.by,
                 "replaced": order.replaced_by is not None,
                 "return_by": self.return_by(now) if self.state.comes_back else None,
             },

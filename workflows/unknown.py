@@ -60,22 +60,30 @@ class AnyMessage:
         raise Refused(self.unknown(name, "update"))
 
 
-class Shown(AnyMessage):
-    """A workflow without records of its own: it says all in its details, what was refused among it."""
+class Displayed(AnyMessage):
+    """A workflow that says all in its details, what was refused among it."""
 
     text = ""
     strays: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
-        self.since_0_2 = workflow.patched("0.2")
-        """False: a run that began under release 0.1, which goes on as it did then (docs/decisions/0006-patches.md)."""
-        self.entries = 0
 
     def display(self, text: str) -> None:
         """What the UI says of it, in markdown."""
         self.text = text
         refused = "\n".join(f"- {stray}" for stray in self.strays[-_SHOWN:])
         workflow.set_current_details(f"{text}\n\n**Refused lately**\n\n{refused}" if refused else text)
+
+    async def keep_unknown(self, name: str, sentence: str, bodies: tuple[Any, ...]) -> None:
+        self.strays = (*self.strays[-_SHOWN:], f"{workflow.now():%a %-d %b %Y %H:%M} UTC `{name}`: {sentence}")
+        self.display(self.text)
+
+
+class Shown(Displayed):
+    """One that people start: what it refuses them is in the audit trail, too."""
+
+    def __init__(self) -> None:
+        self.since_0_2 = workflow.patched("0.2")
+        """False: a run that began under release 0.1, which goes on as it did then (docs/decisions/0006-patches.md)."""
+        self.entries = 0
 
     async def audited(self, work: Awaitable[A], name: str, by: str | None, journey_id: str | None = None) -> A:
         """What `work` comes to. Its refusal is kept in the audit trail before it is raised: the token's own chain where
@@ -103,10 +111,6 @@ class Shown(AnyMessage):
             entry=entry,
         )
         await calls.local(Records.keep, aside, summary="Record it")
-
-    async def keep_unknown(self, name: str, sentence: str, bodies: tuple[Any, ...]) -> None:
-        self.strays = (*self.strays[-_SHOWN:], f"{workflow.now():%a %-d %b %Y %H:%M} UTC `{name}`: {sentence}")
-        self.display(self.text)
 
 
 def _read(args: Sequence[RawValue]) -> tuple[Any, ...]:

@@ -55,13 +55,14 @@ async def request(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Request a token. Email and address are the account's unless given."""
+    """Request a token, or one of each kind, of which one may be refused. Email and address are the account's unless given."""
     if kind not in (*Kind, "both"):
         raise typer.BadParameter("say hard, soft or both", param_hint="--kind")
     ship_to = address(name=name, street1=street1, street2=street2, city=city, state=state, postal_code=postal_code)
     request_id = request_id or uuid.uuid4().hex[:12]
     async with target.temporal(target.settings_in_use()) as client:
-        made = []
+        made: list[dict[str, Any]] = []
+        refused: list[str] = []
         for each in list(Kind) if kind == "both" else [Kind(kind)]:
             order = body(
                 prescriber_id=prescriber_id,
@@ -71,12 +72,18 @@ async def request(
                 requested_by=by,
             )
             journey_id = f"token-{each}-{request_id}"
-            await start(client, journey_id, order)
+            try:
+                await start(client, journey_id, order)
+            except Refusal as refusal:
+                refused.append(str(refusal))
+                continue
             made.append({"journey_id": journey_id, "kind": each.value, "status": Status.REQUESTED.value})
             if not json:
                 out.print(f"Requested: [bold]{journey_id}[/]. It waits in the processing queue (`tokens queue`).")
-        if json:
-            show_json(made if kind == "both" else made[0])
+    if json and made:
+        show_json(made if kind == "both" else made[0])
+    if refused:
+        raise Refusal("\n".join(dict.fromkeys(refused)))
 
 
 async def start(client: Client, journey_id: str, order: dict[str, Any]) -> None:
@@ -198,19 +205,29 @@ async def enroll(
         return
     await _refuse_unless_enrollable(journey_id)
     chosen = pin or typer.prompt("PIN, four digits", hide_input=True, confirmation_prompt=True, err=True)
-    reference, uri = await store_pin(journey_id, chosen, device)
+    try:
+        reference, uri = await store_pin(journey_id, chosen, device)
+    except SetUpBefore as before:
+        reference, uri = before.enrollment_ref, None
     given = {"token_name": name, "enrollment_ref": reference}
     if not json:
         # Before it is enrolled: whatever ends this command, nobody is left with a token whose seed was never shown.
-        out.print("Scan this with an authenticator app; it is shown once.")
-        for line in qr.lines(uri, colours=out.is_terminal):
-            print(line)
-        out.print(uri, markup=False, soft_wrap=True)
+        _show_seed(uri)
         await send(journey_id, "enroll_soft", given, "Enrolled.", json)
         return
     async with target.temporal(target.settings_in_use()) as client:
         outcome = await client.get_workflow_handle(journey_id).execute_update("enroll_soft", given)
     show_json({**outcome, "provisioning_uri": uri})
+
+
+def _show_seed(uri: str | None) -> None:
+    if uri is None:
+        out.print("It had been set up before, and that setup stands: its PIN, and the entry in the app.")
+        return
+    out.print("Scan this with an authenticator app; it is shown once.")
+    for line in qr.lines(uri, colours=out.is_terminal):
+        print(line)
+    out.print(uri, markup=False, soft_wrap=True)
 
 
 async def _refuse_unless_enrollable(journey_id: str) -> None:
@@ -221,8 +238,16 @@ async def _refuse_unless_enrollable(journey_id: str) -> None:
         raise Refusal(no)
 
 
+class SetUpBefore(Refusal):
+    """An earlier setup was taken, under `enrollment_ref`; the journey may have had no word of it."""
+
+    def __init__(self, sentence: str, enrollment_ref: str) -> None:
+        super().__init__(sentence)
+        self.enrollment_ref = enrollment_ref
+
+
 async def store_pin(journey_id: str, pin: str, device: str | None) -> tuple[str, str]:
-    """Keeps the PIN's hash; the reference and the app's provisioning URI. Raises Refusal."""
+    """Keeps the PIN's hash; the reference and the app's provisioning URI. Raises Refusal, SetUpBefore."""
     from starter import soft_enrollment
 
     settings = target.settings_in_use()
@@ -237,6 +262,8 @@ async def store_pin(journey_id: str, pin: str, device: str | None) -> tuple[str,
                 device=device,
                 at=datetime.now(UTC),
             )
+        except soft_enrollment.Linked as before:
+            raise SetUpBefore(str(before), before.enrollment_ref) from None
         except soft_enrollment.NotStored as fault:
             raise Refusal(str(fault)) from None
     return stored.enrollment_ref, stored.provisioning_uri

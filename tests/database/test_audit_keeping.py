@@ -190,6 +190,8 @@ def test_a_person_is_erased_and_the_chains_still_hold(house: House) -> None:
                 prescriber_id="P-1",
                 kind="hard",
                 requested_by="Dana",
+                email=PERSONAL[1],
+                shipping_address={"name": PERSONAL[0]},
                 claimed_at=NOW,
             )
         )

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
+from activities.replacements import Claim, Replacements
 from database import audit
+from domain.address import Address
 from domain.peers import incident_id, return_id
+from domain.reasons import DeactivationReason
 from tests.stage import Play, Stage, Theatre
 
 pytestmark = pytest.mark.slow
@@ -168,6 +171,48 @@ async def test_who_brings_a_token_and_why_it_was_lost_is_known_after_it_was_take
         assert stage.done("carrier", "shipments", parcel.id) == [], "the carrier brings it"
     for play in (refused, bounced):
         assert play.letters() == told[play.id], "nobody is asked for what they never had"
+
+
+ELSEWHERE = {"name": "Desk", "street1": "12 State Circle", "city": "Annapolis", "state": "MD", "postal_code": "21401"}
+
+
+def claimed(stage: Stage, old: Play) -> str:
+    """What a replacement has done until it is lost together with its workflow; the new token's id."""
+    claim = Claim(
+        workflow_id=f"replace-{old.id}",
+        run_id="lost",
+        at=datetime.now(UTC),
+        journey_id=old.id,
+        reason=DeactivationReason.FAULTY,
+        email="desk@clinic.example",
+        shipping_address=Address.model_validate(ELSEWHERE),
+    )
+    return Replacements(stage.sessions).claim(claim).successor_id
+
+
+async def test_replacements_that_stand_half_way(stage: Stage) -> None:
+    untouched = await requested(stage, "hard", "P-1001", "Active")
+    halfway = await requested(stage, "hard", "P-1003", "Active")
+    claimed(stage, untouched)
+    new_id = claimed(stage, halfway)
+    await halfway.update("deactivate", {"confirmed": True, "reason": "faulty", "replaced_by": new_id})
+    await halfway.result()
+
+    left = await reconciled(stage, limit=0)
+    assert left["left"] >= 2
+    report = await reconciled(stage)
+    assert set(ours(report, "repairs", untouched, halfway)) == {untouched.id, halfway.id}, report
+    assert (await untouched.status())["status"] == "Active"
+    new = await stage.peer(new_id)
+    await new.process()
+    [shipment] = stage.done("carrier", "shipments", new_id)
+    assert ELSEWHERE["street1"] in str(shipment)
+    assert {message["To"] for message in new.emails() if not message["X-Token-Letter"].startswith("team_")} == {
+        "desk@clinic.example"
+    }
+    kept = "select email, shipping_address, finished_at is null from replacements"
+    assert stage.rows(kept) == [(None, None, 0)], "given back, and done"
+    assert ours(await reconciled(stage), "repairs", untouched, halfway) == {}
 
 
 async def test_a_backup_was_restored(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """Signals and updates whose name nobody knows: none of them vanishes, and none does harm."""
 
+import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from domain.peers import incident_id
@@ -58,3 +59,16 @@ async def test_of_a_workflow_without_records_of_its_own(stage: Stage) -> None:
     said = await shown(stage, queue)
     assert "Nothing was waiting" in said
     assert "No message of the name `stop` is known" in said
+
+
+@pytest.mark.parametrize("name", ["Reconcile", "DailyDigest", "AnchorAudit"])
+async def test_of_what_a_schedule_starts(stage: Stage, name: str) -> None:
+    await stage.stop_worker()
+    run = await stage.open(name, {})
+    await run.handle.signal("stop", {"by": "Ann"})
+    await stage.restart_worker()
+    if name == "AnchorAudit":
+        assert "TOKENS_AUDIT_KEY is not set" in await run.failed()
+    else:
+        await run.result()
+    assert "No message of the name `stop` is known" in await shown(stage, run)

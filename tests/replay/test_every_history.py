@@ -6,13 +6,12 @@ import pytest
 from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
-from temporalio.worker import Replayer
 
-from connection import data_converter
 from domain.peers import return_id
 from settings import Settings
+from tests.replay.replaying import replayer_for
 from tests.stage import Stage
-from worker import SANDBOX, WORKFLOWS
+from worker import WORKFLOWS
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +61,7 @@ async def test_every_history_replays(stage: Stage, settings: Settings) -> None:
     await (await stage.open("Reconcile", {"limit": 0})).handle.result()
     await (await stage.open("DailyDigest")).handle.result()
     assert "TOKENS_AUDIT_KEY" in await (await stage.open("AnchorAudit")).failed()
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter(settings), workflow_runner=SANDBOX)
+    replayer = replayer_for(settings)
     played = await histories(stage.client)
     assert {
         history.events[0].workflow_execution_started_event_attributes.workflow_type.name for history in played
@@ -75,6 +74,6 @@ async def test_a_change_that_breaks_histories_is_caught(stage: Stage, settings: 
     journey = await stage.request("soft")
     await journey.reach("Processed")
 
-    replayer = Replayer(workflows=[Changed], data_converter=data_converter(settings))
+    replayer = replayer_for(settings, [Changed])
     with pytest.raises(workflow.NondeterminismError):
         await replayer.replay_workflow(await journey.handle.fetch_history())

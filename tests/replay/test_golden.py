@@ -8,9 +8,9 @@ import pytest
 from temporalio import workflow
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from connection import data_converter
 from settings import Settings
 from tests.replay import golden
+from tests.replay.replaying import replayer_for
 from tests.replay.test_replay import replayer as replayer
 from tests.replay.test_replay import replays
 from tests.stage import Stage
@@ -34,11 +34,8 @@ async def test_a_changed_order_of_steps_is_caught(monkeypatch: pytest.MonkeyPatc
         await queue.queue(journey)
 
     history = golden.read(golden.FOLDER / "0.1.0" / "at-every-step-of-the-ordinary-way-hard-6.json.gz")
-    unsandboxed = Replayer(
-        workflows=WORKFLOWS,
-        data_converter=data_converter(Settings(_env_file=None)),  # type: ignore[call-arg]
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    )
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    unsandboxed = replayer_for(settings, runner=UnsandboxedWorkflowRunner())
     await unsandboxed.replay_workflow(history)
     monkeypatch.setattr(token_journey, "_STAGES", (hasty, *token_journey._STAGES[1:]))  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(workflow.NondeterminismError):

@@ -4,18 +4,17 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.worker import Replayer
 
-from connection import data_converter
 from settings import Settings
 from tests.replay import golden
+from tests.replay.replaying import replayer_for
 from tests.stage import EVENING, TUESDAY, Play, Stage
-from worker import SANDBOX, WORKFLOWS
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def replayer(settings: Settings) -> Replayer:
-    return Replayer(workflows=WORKFLOWS, data_converter=data_converter(settings), workflow_runner=SANDBOX)
+    return replayer_for(settings)
 
 
 async def replays(replayer: Replayer, journey: Play) -> None:

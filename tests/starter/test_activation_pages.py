@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from sqlalchemy import select
 
+from activities.enrollment import Enrollment, SoftAttempt
+from database.tables import SoftEnrollment
 from simulators.serving import Serving, listen
 from starter.gateway.app import app
 from tests.stage import EVENING, Play, Stage
@@ -156,6 +159,38 @@ async def test_before_the_parcel_has_left_the_link_is_to_be_kept(stage: Stage, h
     page = await http.get(path)
     assert "Keep this link until your token arrives" in page.text
     assert "<form" not in page.text
+
+
+async def test_a_setup_whose_end_got_lost_with_temporal_is_ended_by_the_next(
+    stage: Stage, http: httpx.AsyncClient
+) -> None:
+    """An update is durable once its workflow task is done; what that task has written in our records stays."""
+    journey, path = await ready(stage, "soft")
+    reference = await journey.soft_ref()
+    attempt = SoftAttempt(
+        journey_id=journey.id, token_name="My phone", enrollment_ref=reference, at=await journey.now()
+    )
+    [enrollment] = (owner for owner in stage.dependencies._owners if isinstance(owner, Enrollment))
+    enrollment.link_soft(attempt)
+    assert (await journey.status())["status"] == "Processed"
+    token = token_in(await http.get(path))
+    for step, sent in (
+        ("device", {"device": "other"}),
+        ("download", {}),
+        ("name", {"token_name": "Another"}),
+    ):
+        assert (await http.post(f"{path}/{step}", data={"form": token, **sent}, headers=SAME)).status_code == 303
+    answer = await http.post(f"{path}/pin", data={"form": token, "pin": "7093", "pin_again": "7093"}, headers=SAME)
+    assert answer.status_code == 200
+    assert "that setup stands" in answer.text
+    assert (await journey.status())["status"] == "Syncing"
+    with stage.sessions() as session:
+        [kept] = session.scalars(select(SoftEnrollment))
+        assert kept.enrollment_ref == reference
+    # Pressed again, it changes nothing.
+    again = await http.post(f"{path}/pin", data={"form": token, "pin": "7093", "pin_again": "7093"}, headers=SAME)
+    assert again.status_code in (200, 303)
+    assert (await journey.status())["status"] == "Syncing"
 
 
 async def test_while_temporal_is_away_nothing_typed_is_lost(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

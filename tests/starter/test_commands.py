@@ -159,6 +159,22 @@ def test_a_prescriber_leaves(terminal: Terminal) -> None:
     assert "or --prescriber" in said
 
 
+def test_of_both_kinds_one_may_be_refused(terminal: Terminal) -> None:
+    terminal.tokens("request", "P-1008", "--kind", "hard", "--request-id", "first")
+    both = ("request", "P-1008", "--kind", "both", "--request-id", "then")
+    code, said = terminal.run(*both)
+    assert code == 1
+    assert "Requested: token-soft-then." in " ".join(said.split())
+    assert "token-hard-then" not in said
+    assert "already" in said
+    code, said = terminal.run("request", "P-1008", "--kind", "both", "--request-id", "last")
+    assert (code, len(said.strip().splitlines())) == (1, 2)
+    assert "has a hard token" in said
+    assert "has a soft token" in said
+    for journey in ("token-hard-first", "token-soft-then"):
+        terminal.tokens("cancel", journey)
+
+
 def test_the_queue_is_listed_as_it_is_processed(terminal: Terminal) -> None:
     for name, prescriber, kind in (("q1", "P-1005", "hard"), ("q2", "P-1006", "soft"), ("q3", "P-1007", "hard")):
         terminal.tokens("request", prescriber, "--kind", kind, "--request-id", name)

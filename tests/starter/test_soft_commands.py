@@ -15,6 +15,9 @@ import pytest
 from pyotp import parse_uri
 from pyotp.totp import TOTP
 
+from activities.enrollment import Enrollment, SoftAttempt
+from database.engine import engine_of, sessions_of
+from database.sealing import Seal
 from domain.samples import PRESCRIBERS, seed_of
 from starter import keys
 from tests.journeys.test_soft_token import written
@@ -57,6 +60,7 @@ def test_soft_tokens_are_set_up_used_and_outlive_a_change_of_the_key(tmp_path: P
         by_simulator(terminal, simulated)
         real = processed(terminal, "P-1003")
         app = by_an_authenticator_app(terminal, real)
+        lost_with_temporal(terminal, processed(terminal, "P-1004"), state)
         for journey in (simulated, real):
             terminal.tokens("fast-forward", journey, "15m")
         sign_in(terminal, simulated, app, real)
@@ -110,6 +114,18 @@ def by_an_authenticator_app(terminal: Terminal, journey: str) -> TOTP:
     again = terminal.refused("enroll", journey, "--name", "Blue phone", "--pin", "8024")
     assert "enrolled and syncing" in again
     return app
+
+
+def lost_with_temporal(terminal: Terminal, journey: str, state: Path) -> None:
+    """What the update has written stays; the next try ends it."""
+    given = json.loads(terminal.tokens("simulate", "app", journey, "--pin", "7093"))
+    attempt = SoftAttempt(journey_id=journey, at=datetime.now(UTC), **given)
+    engine = engine_of(f"sqlite:///{state / 'tokens.db'}")
+    Enrollment(sessions_of(engine), Seal(keys.load_or_create(state)["seal_keys"])).link_soft(attempt)
+    engine.dispose()
+    shown = terminal.tokens("enroll", journey, "--name", "Blue phone", "--pin", "8024")
+    assert "that setup stands" in shown
+    assert shown.endswith(f"Enrolled. {journey} is Syncing.")
 
 
 def sign_in(terminal: Terminal, simulated: str, app: TOTP, real: str) -> None:

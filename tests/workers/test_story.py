@@ -10,16 +10,14 @@ import httpx
 import pytest
 from sqlalchemy import select
 from temporalio.api.enums.v1 import PendingActivityState
-from temporalio.worker import Replayer
 
-from connection import data_converter
 from database.tables import Practice, Prescriber
 from starter import api_keys
 from tests.gateway.api import System, request, token
+from tests.replay.replaying import replayer_for
 from tests.stage import Play, Stage
 from tests.workers.collector import Collector
 from tests.workers.processes import Process, running, until, worker
-from worker import SANDBOX, WORKFLOWS
 
 pytestmark = pytest.mark.slow
 
@@ -96,9 +94,7 @@ async def test_logs_metrics_traces_and_a_drain(stage: Stage) -> None:
         # Traces travel in headers only: what was made with them replays without.
         history = await journey.handle.fetch_history()
         assert b"_tracer-data" in b"".join(event.SerializeToString() for event in history.events)
-        await Replayer(
-            workflows=WORKFLOWS, data_converter=data_converter(stage.settings), workflow_runner=SANDBOX
-        ).replay_workflow(history)
+        await replayer_for(stage.settings).replay_workflow(history)
 
 
 async def played(stage: Stage, ehr: System) -> Play:

@@ -42,7 +42,7 @@ async def deliver(journey: "TokenJourney") -> None:
             _ask(journey, now, late, days, window.lost_at)
         arrived = await journey.until(lambda: state.status is not Status.SHIPPED, at=window.lost_at, summary="lost?")
     if not arrived and state.sent_back:
-        journey.end_request(SENT_BACK, by=None)
+        journey.end_request(SENT_BACK, by=None, told={"reason": SENT_BACK})
         return
     if not arrived:
         now = journey.now()

@@ -15,11 +15,15 @@ from domain import pin as pins
 from starter import soft_enrollment
 from starter.gateway.activation.hard import SILENT
 from starter.gateway.activation.visit import Moved, Silent, Visit
-from starter.soft_enrollment import NotStored, Stored
+from starter.soft_enrollment import Linked, NotStored, Stored
 from starter.target import seal_of
 
 _LONGEST_NAME = 60
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,99}")
+_BEFORE = (
+    "This token had been set up before, and that setup stands: use the PIN that you chose then, and the entry that you added to "
+    "your app then. If you no longer have them, ask our team to cancel this request."
+)
 _ELSEWHERE = (
     "This token was enrolled in another window or on another device. If you have scanned a code from this page, remove that "
     "entry from the app: only the one that was enrolled works."
@@ -104,13 +108,32 @@ async def pin(visit: Visit, fields: Mapping[str, str]) -> Response:
     visit.refuse_too_often(visit.pace.store(visit.link.journey_id))
     try:
         stored = await asyncio.to_thread(_store, visit, pin)
+    except Linked as before:
+        return await _finish(visit, before)
     except NotStored as refusal:
         return _pin(visit, {"pin": str(refusal)})
     return _app(visit, stored)
 
 
-def _pin(visit: Visit, errors: dict[str, str]) -> Response:
-    return visit.show("activate/soft_pin.html", 422, name=visit.typed("token_name"), errors=errors)
+async def _finish(visit: Visit, before: Linked) -> Response:
+    """The setup before this one was taken, and Temporal has lost word of it: it is told once more."""
+    try:
+        said = await visit.tell(
+            "enroll_soft", {"token_name": before.token_name, "enrollment_ref": before.enrollment_ref}
+        )
+    except Moved:
+        return visit.stands(_ELSEWHERE) or visit.go()
+    except Silent:
+        return _pin(visit, {"pin": SILENT}, 503)
+    if said is not None:
+        return _pin(visit, {"pin": said})
+    visit.keep(token_name="")
+    await visit.look()
+    return visit.stands(_BEFORE) or visit.go()
+
+
+def _pin(visit: Visit, errors: dict[str, str], status: int = 422) -> Response:
+    return visit.show("activate/soft_pin.html", status, name=visit.typed("token_name"), errors=errors)
 
 
 def _store(visit: Visit, pin: str) -> Stored:
