@@ -16,9 +16,9 @@ async def test_synced_within_the_hour(stage: Stage, kind: str) -> None:
     await journey.reach("Delivered" if kind == "hard" else "Processed")
     stage.polls_until_synced(59)
     await journey.enroll()
-    await journey.wait(minutes=55)
+    await journey.wait(minutes=45)
     assert (await journey.status())["status"] == "Syncing"
-    await journey.wait(minutes=4)
+    await journey.wait(minutes=14)
     snapshot = await journey.status()
     assert snapshot["status"] == "Active"
     assert snapshot["promises"][-1]["broken"] is None
@@ -28,7 +28,7 @@ async def test_synced_within_the_hour(stage: Stage, kind: str) -> None:
 async def test_synced_after_the_hour(stage: Stage) -> None:
     journey = await stage.request("soft")
     await journey.reach("Processed")
-    stage.polls_until_synced(62)
+    stage.polls_until_synced(None)  # a slow machine asks again where an answer took too long
     await journey.enroll()
     await journey.wait(minutes=59)
     assert "sync_late" not in journey.letters()
@@ -38,6 +38,7 @@ async def test_synced_after_the_hour(stage: Stage) -> None:
     assert snapshot["status"] == "Syncing"
     assert snapshot["needs_attention"] == "not synced with Surescripts within 60 minutes"
     assert (await journey.handle.describe()).typed_search_attributes.get(NEEDS_ATTENTION) is True
+    stage.polls_until_synced(1)
     await journey.wait(minutes=16)
     snapshot = await journey.status()
     assert snapshot["status"] == "Active"
