@@ -416,6 +416,12 @@ class Play:
         """Their names."""
         return [message["X-Token-Letter"] for message in self.emails()]
 
+    def said(self, letter: str) -> str:
+        """The text of its latest email of that name."""
+        body = [each for each in self.emails() if each["X-Token-Letter"] == letter][-1].get_body(("plain",))
+        assert body is not None
+        return body.get_content()
+
     def token(self) -> TokenRow | None:
         with self.stage.sessions() as session:
             return session.scalars(select(TokenRow).where(TokenRow.journey_id == self.id)).first()

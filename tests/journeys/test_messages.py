@@ -223,33 +223,26 @@ async def test_edit_lands_in_record_and_on_the_label(stage: Stage) -> None:
     assert "12 State Circle" in str(shipment)
 
 
-def said(journey: Play, letter: str) -> str:
-    """The text of its latest email of that name."""
-    body = [each for each in journey.emails() if each["X-Token-Letter"] == letter][-1].get_body(("plain",))
-    assert body is not None
-    return body.get_content()
-
-
 async def test_emails_name_who_has_done_it(stage: Stage) -> None:
     journey = await stage.request("hard", requested_by="Mo")
     await journey.update("edit", {"email": "new.address@clinic.example", "by": "Ann"})
     await journey.update("cancel", {"reason": "ordered twice", "by": "Ann O'Hara"})
     await journey.result()
-    assert "Requested by: Mo" in said(journey, "team_request_waiting")
-    assert "Changed by: Ann" in said(journey, "request_changed")
-    assert "Cancelled by: Ann O'Hara" in said(journey, "request_cancelled")
-    assert "Reason: Ordered twice" in said(journey, "request_cancelled")
+    assert "Requested by: Mo" in journey.said("team_request_waiting")
+    assert "Changed by: Ann" in journey.said("request_changed")
+    assert "Cancelled by: Ann O'Hara" in journey.said("request_cancelled")
+    assert "Reason: Ordered twice" in journey.said("request_cancelled")
 
     active = await stage.request("soft")
     await active.reach("Active")
     await active.update("deactivate", {"confirmed": True, "by": "Ann"})
     await active.result()
-    assert "Deactivated by: Ann" in said(active, "deactivated")
+    assert "Deactivated by: Ann" in active.said("deactivated")
 
     cancelled = await stage.request("soft")
     await cancelled.handle.cancel()
     await cancelled.result()
-    assert "emporal" not in said(cancelled, "request_cancelled"), "a prescriber knows nothing of it"
+    assert "emporal" not in cancelled.said("request_cancelled"), "a prescriber knows nothing of it"
 
 
 async def test_edit_checks_email_and_address(stage: Stage) -> None:

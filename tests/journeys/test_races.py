@@ -8,6 +8,7 @@ from sqlalchemy import text
 from temporalio.client import WorkflowUpdateFailedError
 
 from activities.stock import Stock
+from tests.journeys.test_replacement import ADDRESS
 from tests.stage import Play, Stage
 from workflows import search_attributes as attributes
 
@@ -72,9 +73,8 @@ async def test_two_operators_scan_the_same_serial(stage: Stage) -> None:
 
 async def test_edit_racing_process(stage: Stage) -> None:
     journey = await stage.request("hard")
-    address = {"name": "Desk", "street1": "12 State Circle", "city": "Annapolis", "state": "MD", "postal_code": "21401"}
     told = await outcomes(
-        update(journey, "edit", {"shipping_address": address}), update(journey, "process", {"operator": "Dana"})
+        update(journey, "edit", {"shipping_address": ADDRESS}), update(journey, "process", {"operator": "Dana"})
     )
     assert told[1] == "done"
     await journey.wait(seconds=10)

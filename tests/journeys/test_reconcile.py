@@ -16,6 +16,7 @@ from database import audit
 from domain.address import Address
 from domain.peers import incident_id, return_id
 from domain.reasons import DeactivationReason
+from tests.journeys.test_replacement import ADDRESS
 from tests.stage import Play, Stage, Theatre
 
 pytestmark = pytest.mark.slow
@@ -173,9 +174,6 @@ async def test_who_brings_a_token_and_why_it_was_lost_is_known_after_it_was_take
         assert play.letters() == told[play.id], "nobody is asked for what they never had"
 
 
-ELSEWHERE = {"name": "Desk", "street1": "12 State Circle", "city": "Annapolis", "state": "MD", "postal_code": "21401"}
-
-
 def claimed(stage: Stage, old: Play) -> str:
     """What a replacement has done until it is lost together with its workflow; the new token's id."""
     claim = Claim(
@@ -185,7 +183,7 @@ def claimed(stage: Stage, old: Play) -> str:
         journey_id=old.id,
         reason=DeactivationReason.FAULTY,
         email="desk@clinic.example",
-        shipping_address=Address.model_validate(ELSEWHERE),
+        shipping_address=Address.model_validate(ADDRESS),
     )
     return Replacements(stage.sessions).claim(claim).successor_id
 
@@ -206,7 +204,7 @@ async def test_replacements_that_stand_half_way(stage: Stage) -> None:
     new = await stage.peer(new_id)
     await new.process()
     [shipment] = stage.done("carrier", "shipments", new_id)
-    assert ELSEWHERE["street1"] in str(shipment)
+    assert ADDRESS["street1"] in str(shipment)
     assert {message["To"] for message in new.emails() if not message["X-Token-Letter"].startswith("team_")} == {
         "desk@clinic.example"
     }

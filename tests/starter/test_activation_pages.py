@@ -170,8 +170,7 @@ async def test_a_setup_whose_end_got_lost_with_temporal_is_ended_by_the_next(
     attempt = SoftAttempt(
         journey_id=journey.id, token_name="My phone", enrollment_ref=reference, at=await journey.now()
     )
-    [enrollment] = (owner for owner in stage.dependencies._owners if isinstance(owner, Enrollment))
-    enrollment.link_soft(attempt)
+    Enrollment(stage.sessions, stage.seal).link_soft(attempt)
     assert (await journey.status())["status"] == "Processed"
     token = token_in(await http.get(path))
     for step, sent in (
