@@ -16,7 +16,7 @@ from domain.incident import IncidentStatus
 from domain.policy import Policy
 from domain.status import Kind, Status
 from domain.token_state import TokenState
-from domain.wording import moment
+from domain.wording import by_when
 
 _NAMED = 10
 """Of each section; the others are counted."""
@@ -75,7 +75,7 @@ class Digest:
                     session,
                     "Overdue",
                     of_journeys.where(JourneyRow.action_due_by < at).order_by(JourneyRow.action_due_by),
-                    lambda row: f"{row.journey_id}: {row.status}, was due {moment(row.action_due_by, zone)}",
+                    lambda row: f"{row.journey_id}: {row.status}, was due by {by_when(row.action_due_by, zone)}",
                 ),
                 _section(
                     session,

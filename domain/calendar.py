@@ -59,17 +59,21 @@ def is_carrier_business_day(day: date, policy: Policy) -> bool:
 def business_deadline(start: datetime, days: int, zone: str) -> datetime:
     """`days` federal business days after `start`, at the same wall-clock time in `zone` (an IANA name); UTC.
 
-    A start on a day that is none counts from the opening of the next business day, which is its midnight: one business
-    day from any time on Saturday is Tuesday 00:00, when the whole of Monday has passed. Raises ValueError for a start
-    without an offset or fewer than one day, ZoneInfoNotFoundError for an unknown zone.
+    A start on a day that is none, or at a midnight, counts whole days, and is due at the midnight at which the last of them
+    ends: one business day from any time on Saturday is Tuesday 00:00, when the whole of Monday has passed, and from any
+    time on Thanksgiving Saturday 00:00. Raises ValueError for a start without an offset or fewer than one day,
+    ZoneInfoNotFoundError for an unknown zone.
     """
     if days < 1:
         raise ValueError("a deadline is at least one business day away")
     local = _local(start, zone)
-    first, clock = local.date(), local.time()
-    if not is_federal_business_day(first):
-        first, clock = _after(first, 1, is_federal_business_day), time(0)
-    return _utc(_after(first, days, is_federal_business_day), clock, zone)
+    day, clock = local.date(), local.time()
+    if clock == time(0):
+        day -= _DAY  # midnight is the end of a day, too
+    last = _after(day, days, is_federal_business_day)
+    if clock == time(0) or not is_federal_business_day(day):
+        return _utc(last + _DAY, time(0), zone)
+    return _utc(last, clock, zone)
 
 
 def shipping_day(processed_at: datetime, policy: Policy) -> ShippingPlan:

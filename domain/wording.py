@@ -1,6 +1,6 @@
 """How people read days and moments: in emails, on pages, in the digest. English, in the reader's time zone."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -19,6 +19,12 @@ def day(value: date | datetime | None, zone: ZoneInfo) -> str:
     return f"{_DAYS[value.weekday()]} {value.day} {_MONTHS[value.month - 1]} {value.year}"
 
 
+def short_day(at: datetime, zone: ZoneInfo) -> str:
+    """ "Nov 24, 2026"."""
+    local = at.astimezone(zone)
+    return f"{local:%b} {local.day}, {local.year}"
+
+
 def moment(value: date | datetime | None, zone: ZoneInfo) -> str:
     """ "Tuesday 24 November 2026, 3:05 PM EST", in `zone`; a day without a time is written as a day."""
     if not isinstance(value, datetime):
@@ -28,6 +34,18 @@ def moment(value: date | datetime | None, zone: ZoneInfo) -> str:
     if not name[:1].isalpha():  # zones without letters of their own say "-03"
         name = f"UTC{name}"
     return f"{day(local, zone)}, {local.hour % 12 or 12}:{local:%M} {'AM' if local.hour < 12 else 'PM'} {name}"
+
+
+def by_when(due: date | datetime | None, zone: ZoneInfo) -> str:
+    """A deadline: a moment, or, due at a midnight in `zone`, "Monday 23 November 2026, end of the day"."""
+    if isinstance(due, datetime) and (local := due.astimezone(zone)).hour == local.minute == 0:
+        return f"{day(last_instant(due), zone)}, end of the day"
+    return moment(due, zone)
+
+
+def last_instant(due: datetime) -> datetime:
+    """The last moment at which it is still in time."""
+    return due - timedelta(seconds=1)
 
 
 def days_since(value: date | datetime, at: datetime, zone: ZoneInfo) -> int:

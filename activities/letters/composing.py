@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, Tem
 from activities.letters.catalogue import LETTERS, LetterType
 from activities.letters.facts import Unusable, known_facts, one_line
 from activities.letters.texts import begin, in_words, listed, reflow, sentence, trim
-from domain.wording import day, days_since, moment
+from domain.wording import by_when, day, days_since, moment
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "email"
 
@@ -163,6 +163,7 @@ def _with_filters(environment: Environment) -> Environment:
     environment.filters |= {
         "day": day,
         "moment": moment,
+        "by_when": by_when,
         "days_since": days_since,
         "sentence": sentence,
         "begin": begin,

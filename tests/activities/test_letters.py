@@ -340,6 +340,17 @@ def test_times_are_written_in_the_readers_zone() -> None:
     )
 
 
+def test_a_deadline_at_midnight_is_the_end_of_the_day_before() -> None:
+    midnight = datetime(2026, 11, 28, 5, 0, tzinfo=UTC)
+    for due, zone, said in (
+        (midnight, "America/New_York", "Friday 27 November 2026, end of the day"),
+        (midnight, "America/Chicago", "Friday 27 November 2026, 11:00 PM CST"),
+        (midnight + timedelta(minutes=1), "America/New_York", "Saturday 28 November 2026, 12:01 AM EST"),
+    ):
+        message = composed("request_received", zone=zone, facts={"due_at": due})
+        assert f"We process it by: {said}\n" in text_of(message)
+
+
 def test_a_day_is_the_same_day_in_every_zone() -> None:
     for day in (date(2026, 11, 24), "2026-11-24"):
         message = composed("shipped", zone="Pacific/Honolulu", facts={"ships_on": day})

@@ -86,7 +86,12 @@ def test_the_policy_closes_the_carrier() -> None:
         ("2026-07-02 16:00", 1, "2026-07-06 16:00"),  # Friday 3 July is a federal holiday
         ("2026-07-02 16:00", 5, "2026-07-10 16:00"),
         ("2026-01-10 10:30", 1, "2026-01-13 00:00"),  # Saturday: all of Monday
-        ("2026-11-26 10:30", 1, "2026-11-30 00:00"),  # Thanksgiving itself: all of Friday
+        ("2026-01-10 10:30", 2, "2026-01-14 00:00"),
+        ("2026-11-26 10:30", 1, "2026-11-28 00:00"),  # Thanksgiving itself: all of Friday
+        ("2026-11-26 10:30", 2, "2026-12-01 00:00"),
+        ("2026-11-27 00:00", 1, "2026-11-28 00:00"),  # its midnight: the same
+        ("2026-11-27 00:01", 1, "2026-11-30 00:01"),
+        ("2026-01-06 00:00", 1, "2026-01-07 00:00"),
         ("2026-03-06 02:30", 1, "2026-03-09 02:30"),  # over both nights of the change
         ("2026-10-30 01:30", 1, "2026-11-02 01:30"),
     ],
@@ -207,13 +212,14 @@ def test_questions_without_a_place_in_time_are_refused() -> None:
 def test_deadlines_fall_on_business_days_and_count_them(start: datetime, number: int, zone: str) -> None:
     deadline = business_deadline(start, number, zone)
     begun, due = start.astimezone(ZoneInfo(zone)), deadline.astimezone(ZoneInfo(zone))
-    assert is_federal_business_day(due.date())
-    between = [begun.date() + timedelta(n) for n in range(1, (due.date() - begun.date()).days + 1)]
-    counted = sum(map(is_federal_business_day, between))
-    if is_federal_business_day(begun.date()):
-        assert (counted, due.time()) == (number, begun.time())
-    else:
-        assert (counted, due.time()) == (number + 1, time(0))
+    whole_days = begun.time() == time(0) or not is_federal_business_day(begun.date())
+    assert due.time() == (time(0) if whole_days else begun.time())
+    first, last = (
+        (moment - timedelta(microseconds=1)).date() if whole_days else moment.date() for moment in (begun, due)
+    )
+    assert is_federal_business_day(last)
+    between = [first + timedelta(n) for n in range(1, (last - first).days + 1)]
+    assert sum(map(is_federal_business_day, between)) == number
 
 
 @settings(deadline=None)

@@ -8,7 +8,7 @@ async def test_it_acts_as_cancel_where_that_is_legal(stage: Stage) -> None:
     await journey.reach("Shipped")
     await journey.handle.cancel()
     assert (await journey.result())["status"] == "Cancelled"
-    assert journey.letters()[-1] == "cancelled_return"
+    assert "cancelled_return" in journey.letters(), "the return label is sent beside it"
     assert len(stage.done("vendor", "revocations", journey.id)) == 1
 
 

@@ -143,7 +143,7 @@ async def test_cancelled_on_its_way_it_is_asked_back(stage: Stage) -> None:
     await journey.reach("Shipped")
     await journey.update("cancel", {"by": "Ann"})
     await journey.result()
-    assert journey.letters()[-1] == "cancelled_return"
+    assert "cancelled_return" in journey.letters(), "the return label is sent beside it"
     token = journey.token()
     assert token is not None
     assert token.state == "coming_back"

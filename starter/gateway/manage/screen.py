@@ -7,8 +7,7 @@ from urllib.parse import quote
 from starlette.responses import HTMLResponse
 
 from domain.address import Address
-from domain.wording import day, moment
-from starter.gateway.manage.times import by_when, last_instant, short
+from domain.wording import by_when, day, last_instant, moment, short_day
 from starter.gateway.pages import page, templates
 from starter.gateway.signon.sessions import Visitor
 
@@ -43,7 +42,7 @@ def _common(visitor: Visitor) -> dict[str, Any]:
         "now": datetime.now(UTC),
         "moment": moment,
         "day": day,
-        "short": short,
+        "short_day": short_day,
         "by_when": by_when,
         "last_instant": last_instant,
         "url_of": url_of,

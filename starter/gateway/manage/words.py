@@ -4,8 +4,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from domain.status import Kind, Status
-from domain.wording import day
-from starter.gateway.manage.times import by_when, last_instant
+from domain.wording import by_when, day, last_instant
 from starter.gateway.manage.tokens import Token, overdue
 from starter.gateway.signon.sessions import Visitor
 from workflows.stages import promises
