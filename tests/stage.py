@@ -4,13 +4,14 @@ and `Play` (one journey, moved by its own clock)."""
 import asyncio
 import shutil
 import uuid
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -49,6 +50,16 @@ TUESDAY = datetime(2037, 3, 3, 10, 0, tzinfo=NEW_YORK)
 EVENING = TUESDAY.replace(hour=18)
 """After the carrier's cut-off: what is processed now waits for the next day."""
 _PATIENCE = 60
+T = TypeVar("T")
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool] = bool) -> T:
+    """What is answered as soon as it is good, for what is seen an instant after it was done: records, visibility."""
+    for _ in range(200):
+        if good(answer := await ask()):
+            return answer
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"after ten seconds still {await ask()!r}")
 
 
 class _ValidatedOnce(SandboxedWorkflowRunner):
@@ -221,7 +232,7 @@ class Stage:
                 if (await play.status())["timeline"]:
                     return play
             except RPCError as fault:
-                if fault.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
+                if fault.status is not RPCStatusCode.NOT_FOUND:
                     raise
             await asyncio.sleep(0.05)
         raise AssertionError(f"{workflow_id} has not been started")
@@ -282,9 +293,20 @@ class Play:
         SDK takes a busy machine that stands still for two seconds for a deadlock, and a query that meets the end of its
         workflow gets lost now and then."""
         try:
-            return await asyncio.wait_for(self.handle.query("status"), _PATIENCE / 2)
+            return await asyncio.wait_for(self.query("status"), _PATIENCE / 2)
         except (WorkflowQueryFailedError, TimeoutError):
-            return await asyncio.wait_for(self.handle.query("status"), _PATIENCE)
+            return await asyncio.wait_for(self.query("status"), _PATIENCE)
+
+    async def query(self, name: str) -> Any:
+        """Answered once a worker has taken up what has just been started; the server refuses it until then."""
+        for _ in range(200):
+            try:
+                return await self.handle.query(name)
+            except RPCError as fault:
+                if fault.status is not RPCStatusCode.FAILED_PRECONDITION:
+                    raise
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"no worker has taken up {self.id}")
 
     async def update(self, name: str, *bodies: Any) -> dict[str, Any]:
         return await asyncio.wait_for(self.handle.execute_update(name, args=list(bodies)), _PATIENCE)

@@ -35,11 +35,10 @@ def compose(
     at: datetime,
     zone: str,
     facts: Mapping[str, object],
-    reply_to: str | None = None,
 ) -> EmailMessage:
     """The finished email: multipart/alternative, text and HTML, ready for SMTP.
 
-    In: `letter`, a key of `LETTERS`; `to`, `sender`, `reply_to`, one mailbox each ("Name <a@b>" or "a@b");
+    In: `letter`, a key of `LETTERS`; `to`, `sender`, one mailbox each ("Name <a@b>" or "a@b");
     `message_id` in its angle brackets; `at`, the journey's time (aware), which becomes the Date; `zone`, the reader's
     IANA zone, in which every time is written; `facts` as `LETTERS[letter]` names them. Addresses may be
     `domain.address.Address` or its JSON object; days `date`, moments aware `datetime`, or either as ISO 8601 text.
@@ -49,7 +48,7 @@ def compose(
     if kind_of_letter is None:
         raise LetterError(f"There is no letter named {letter!r}.")
     try:
-        return _compose(kind_of_letter, to, sender, message_id, at, zone, facts, reply_to)
+        return _compose(kind_of_letter, to, sender, message_id, at, zone, facts)
     except Unusable as problem:
         raise LetterError(f"The letter {letter} can't be composed: {problem}.") from problem
     except TemplateError as problem:
@@ -64,7 +63,6 @@ def _compose(
     at: datetime,
     zone: str,
     facts: Mapping[str, object],
-    reply_to: str | None,
 ) -> EmailMessage:
     try:
         where = ZoneInfo(zone)
@@ -91,8 +89,6 @@ def _compose(
     message = EmailMessage()
     message["From"] = from_whom
     message["To"] = _mailbox("recipient", to)
-    if reply_to is not None:
-        message["Reply-To"] = _mailbox("reply address", reply_to)
     message["Subject"] = subject
     message["Date"] = at.astimezone(where)
     message["Message-ID"] = message_id

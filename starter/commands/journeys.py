@@ -203,12 +203,9 @@ async def enroll(
         given = {"serial_number": serial, "passcode": passcode}
         await send(journey_id, "enroll_hard", given, "Enrolled.", json)
         return
-    await _refuse_unless_enrollable(journey_id)
+    await refuse_unless_enrollable(journey_id)
     chosen = pin or typer.prompt("PIN, four digits", hide_input=True, confirmation_prompt=True, err=True)
-    try:
-        reference, uri = await store_pin(journey_id, chosen, device)
-    except SetUpBefore as before:
-        reference, uri = before.enrollment_ref, None
+    reference, uri = await store_pin(journey_id, chosen, device)
     given = {"token_name": name, "enrollment_ref": reference}
     if not json:
         # Before it is enrolled: whatever ends this command, nobody is left with a token whose seed was never shown.
@@ -230,7 +227,7 @@ def _show_seed(uri: str | None) -> None:
     out.print(uri, markup=False, soft_wrap=True)
 
 
-async def _refuse_unless_enrollable(journey_id: str) -> None:
+async def refuse_unless_enrollable(journey_id: str) -> None:
     """Before a PIN is asked for, and a code shown that would be of no use."""
     async with target.temporal(target.settings_in_use()) as client:
         snapshot = await client.get_workflow_handle(journey_id).query("status")
@@ -238,16 +235,9 @@ async def _refuse_unless_enrollable(journey_id: str) -> None:
         raise Refusal(no)
 
 
-class SetUpBefore(Refusal):
-    """An earlier setup was taken, under `enrollment_ref`; the journey may have had no word of it."""
-
-    def __init__(self, sentence: str, enrollment_ref: str) -> None:
-        super().__init__(sentence)
-        self.enrollment_ref = enrollment_ref
-
-
-async def store_pin(journey_id: str, pin: str, device: str | None) -> tuple[str, str]:
-    """Keeps the PIN's hash; the reference and the app's provisioning URI. Raises Refusal, SetUpBefore."""
+async def store_pin(journey_id: str, pin: str, device: str | None) -> tuple[str, str | None]:
+    """Keeps the PIN's hash; the reference and the app's provisioning URI. Of an earlier setup, of which the journey may have had
+    no word, the reference alone. Raises Refusal."""
     from starter import soft_enrollment
 
     settings = target.settings_in_use()
@@ -263,7 +253,7 @@ async def store_pin(journey_id: str, pin: str, device: str | None) -> tuple[str,
                 at=datetime.now(UTC),
             )
         except soft_enrollment.Linked as before:
-            raise SetUpBefore(str(before), before.enrollment_ref) from None
+            return before.enrollment_ref, None
         except soft_enrollment.NotStored as fault:
             raise Refusal(str(fault)) from None
     return stored.enrollment_ref, stored.provisioning_uri

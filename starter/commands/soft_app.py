@@ -8,7 +8,7 @@ import typer
 
 from starter import target
 from starter.commands.arguments import Journey
-from starter.commands.journeys import send, simulate, store_pin
+from starter.commands.journeys import refuse_unless_enrollable, send, simulate, store_pin
 from starter.output import command, show_json
 
 
@@ -24,9 +24,11 @@ async def app(
     """Set up a soft token's app: choose its PIN, scan its code. Prints the JSON that `enroll_soft` takes."""
     from simulators.soft_app import SoftApp
 
+    await refuse_unless_enrollable(journey_id)
     chosen = pin or typer.prompt("PIN, four digits", hide_input=True, confirmation_prompt=True, err=True)
     reference, uri = await store_pin(journey_id, chosen, device)
-    SoftApp(journey_id, Path(target.settings_in_use().state)).scan(uri)
+    if uri is not None:  # else it has scanned that of an earlier setup, which stands
+        SoftApp(journey_id, Path(target.settings_in_use().state)).scan(uri)
     given = {"token_name": name, "enrollment_ref": reference}
     if enroll:
         await send(journey_id, "enroll_soft", given, "Enrolled.", json=False)

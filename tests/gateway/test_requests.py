@@ -5,7 +5,7 @@ from sqlalchemy import update
 from database.tables import TokenRow
 from starter.api_keys import Scope
 from tests.gateway.api import Upstream, detail, request, token
-from tests.stage import Stage
+from tests.stage import Stage, eventually
 
 ELSEWHERE = {
     "name": "Nadia Alvarez",
@@ -40,7 +40,7 @@ async def test_a_hard_token_from_request_to_deactivation(stage: Stage, upstream:
         ("requested", "EHR production"),
         (f"processed, token {serial}", "EHR production"),
     ]
-    assert (await ehr.get("/v1/token-requests")).json()["tokens"] == []
+    await eventually(lambda: ehr.get("/v1/token-requests"), lambda answer: answer.json()["tokens"] == [])
     assert (await ehr.post(token(journey_id, "resend-activation"))).status_code == 200
     again = await ehr.post("/v1/token-requests", json={"prescriber_id": "P-1001", "kind": "hard"})
     assert "already has a hard token" in detail(again, 409)

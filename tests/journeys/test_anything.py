@@ -232,9 +232,9 @@ class Plan:
     async def replace(self, reason: str, in_possession: bool, confirmed: bool) -> None:
         old = self.current
         order = {"journey_id": old.id, "reason": reason, "in_possession": in_possession, "confirmed": confirmed}
+        before = await self.status(old)
         replacement = await self.stage.open("ReplaceToken", order)
         self.begun[replacement.id] = replacement
-        before = await self.status(old)
         try:
             result = await replacement.result()
         except WorkflowFailureError as fault:

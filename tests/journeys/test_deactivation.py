@@ -56,7 +56,7 @@ async def test_it_signs_until_then_and_never_after(stage: Stage, way: str) -> No
 
 async def test_refused_at_once_even_while_vendor_and_directory_are_down(stage: Stage) -> None:
     journey = await active(stage)
-    stage.fault("vendor", kind="error")
+    stage.fault("vendor", kind="error", method="PUT")
     stage.fault("directory", kind="error")
     await journey.update("deactivate", {"confirmed": True, "reason": "faulty", "in_possession": True})
     # The answer is there, so it is refused; nobody else has heard of it yet.
@@ -64,8 +64,8 @@ async def test_refused_at_once_even_while_vendor_and_directory_are_down(stage: S
     assert "revoked everywhere" not in str((await journey.status())["timeline"])
     # The return does not wait for them.
     await stage.peer(return_id(journey.id))
-    stage.clear_faults()
     assert stage.done("vendor", "revocations", journey.id) == []
+    stage.clear_faults()
     await journey.wait(minutes=10)
     assert (await journey.result())["status"] == "Deactivated"
     assert len(stage.done("vendor", "revocations", journey.id)) == 1

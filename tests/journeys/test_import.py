@@ -40,7 +40,7 @@ def stock(stage: Stage) -> int:
 
 async def details(play: Play) -> str:
     """What the UI shows of it."""
-    return (await play.handle.query("__temporal_workflow_metadata")).current_details
+    return (await play.query("__temporal_workflow_metadata")).current_details
 
 
 async def test_a_file_becomes_stock(stage: Stage) -> None:

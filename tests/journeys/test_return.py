@@ -125,7 +125,7 @@ async def test_a_cancellation_after_shipping_asks_it_back(stage: Stage, status: 
     await journey.result()
     back = await stage.peer(return_id(journey.id))
     await back.wait(seconds=5)
-    assert letters(journey) == ["cancelled_return", "return_label"]
+    assert sorted(letters(journey)) == ["cancelled_return", "return_label"]
     serial = (await back.status())["serial_number"]
     await back.update("received", {"serial_number": serial, "condition": "destroyed", "received_by": "Mo"})
     assert stage.token_state(serial) == "destroyed"

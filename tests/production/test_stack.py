@@ -25,6 +25,7 @@ from simulators.devices import HardDevice
 from starter import api_keys
 from starter.clock import Clock
 from tests import postgresql
+from tests.stage import eventually
 from tools.production.compose import ROOT
 from tools.production.stack import FOR_TRIALS, ProductionStack
 
@@ -163,7 +164,7 @@ async def request(http: httpx.AsyncClient, prescriber_id: str) -> str:
 
 async def to_shipped(handle: WorkflowHandle[Any, Any], clock: Clock) -> None:
     await handle.execute_update("process", {"operator": "Dana"})
-    for _ in range(8):  # it began on the real clock: after the carrier's hours, at a weekend
+    for _ in range(10):  # it began on the real clock: after the carrier's hours, before three days off
         if (await handle.query("status"))["status"] == "Shipped":
             return
         await clock.to(await clock.now() + timedelta(hours=12))
@@ -203,10 +204,14 @@ async def the_ui_reads_what_the_server_can_not(stack: ProductionStack, client: C
         assert decoded.headers["access-control-allow-origin"] == origin
         assert decoded.json()["payloads"][0]["metadata"]["encoding"]
     query = "TokenStatus = 'Active' AND PrescriberId = 'P-1001'"
-    listed = await client.workflow_service.list_workflow_executions(
-        ListWorkflowExecutionsRequest(namespace="default", query=query)
-    )
-    assert [one.execution.workflow_id for one in listed.executions] == [journey_id]
+
+    async def listed() -> list[str]:
+        found = await client.workflow_service.list_workflow_executions(
+            ListWorkflowExecutionsRequest(namespace="default", query=query)
+        )
+        return [one.execution.workflow_id for one in found.executions]
+
+    assert await eventually(listed) == [journey_id]
 
 
 async def the_dashboard_asks_for_what_there_is(stack: ProductionStack) -> None:

@@ -10,7 +10,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 from domain.peers import return_id
 from settings import Settings
 from tests.replay.replaying import replayer_for
-from tests.stage import Stage
+from tests.stage import Stage, eventually
 from worker import WORKFLOWS
 
 pytestmark = pytest.mark.slow
@@ -43,6 +43,11 @@ async def histories(client: Client) -> list[WorkflowHistory]:
     return found
 
 
+def types(histories: list[WorkflowHistory]) -> set[str]:
+    started = (history.events[0].workflow_execution_started_event_attributes for history in histories)
+    return {each.workflow_type.name for each in started}
+
+
 async def test_every_history_replays(stage: Stage, settings: Settings) -> None:
     for kind, reason in (("hard", {"reason": "lost"}), ("soft", {})):
         journey = await stage.request(kind, "P-1002")
@@ -62,10 +67,7 @@ async def test_every_history_replays(stage: Stage, settings: Settings) -> None:
     await (await stage.open("DailyDigest")).handle.result()
     assert "TOKENS_AUDIT_KEY" in await (await stage.open("AnchorAudit")).failed()
     replayer = replayer_for(settings)
-    played = await histories(stage.client)
-    assert {
-        history.events[0].workflow_execution_started_event_attributes.workflow_type.name for history in played
-    } == set(names())
+    played = await eventually(lambda: histories(stage.client), lambda found: types(found) == set(names()))
     for history in played:
         await replayer.replay_workflow(history)
 

@@ -19,7 +19,7 @@ from tests.journeys.test_replacement_crashes import process as worker_process
 from tests.replay import golden
 from tests.replay.test_replay import replayer as replayer
 from tests.replay.test_replay import replays
-from tests.stage import TUESDAY, Play, Stage, Theatre
+from tests.stage import TUESDAY, Play, Stage, Theatre, eventually
 from worker import worker_for
 
 pytestmark = pytest.mark.slow
@@ -30,6 +30,20 @@ async def in_line(stage: Stage, requests: int, kind: str = "hard") -> list[Play]
         await stage.request(kind, f"P-10{number + 1:02}", at=TUESDAY + timedelta(minutes=number))
         for number in range(requests)
     ]
+
+
+async def replays_each(stage: Stage, replayer: Replayer, workflow_id: str, at_least: int) -> list[str]:
+    """Each run of it. They are listed an instant after they have ended."""
+
+    async def listed() -> list[str]:
+        return [run.run_id async for run in stage.client.list_workflows(f"WorkflowId = '{workflow_id}'")]
+
+    runs = await eventually(listed, lambda runs: len(runs) >= at_least)
+    for run in runs:
+        history = await stage.client.get_workflow_handle(workflow_id, run_id=run).fetch_history()
+        await replayer.replay_workflow(history)
+        golden.keep(history)
+    return runs
 
 
 async def test_every_outcome(stage: Stage, replayer: Replayer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,15 +154,7 @@ async def test_a_long_queue_continues_as_new(short: Stage, replayer: Replayer) -
     report = await queue.result()
     assert (report["to_do"], report["left"], report["processed"]) == (8, 1, 8)
     assert [each["journey_id"] for each in report["outcomes"]] == [journey.id for journey in journeys[:8]]
-    runs = []
-    async for run in short.client.list_workflows(f"WorkflowId = '{queue.id}'"):
-        runs.append(run.run_id)
-        handle = short.client.get_workflow_handle(queue.id, run_id=run.run_id)
-        history = await handle.fetch_history()
-        await replayer.replay_workflow(history)
-        golden.keep(history)
-    assert len(runs) >= 3
-    assert first_run in runs
+    assert first_run in await replays_each(short, replayer, queue.id, at_least=3)
 
 
 async def test_an_active_journey_continues_as_new(short: Stage, replayer: Replayer) -> None:
@@ -156,13 +162,7 @@ async def test_an_active_journey_continues_as_new(short: Stage, replayer: Replay
     await journey.reach("Active")
     await journey.update("deactivate", {"confirmed": True})
     assert (await journey.result())["status"] == "Deactivated"
-    runs = 0
-    async for run in short.client.list_workflows(f"WorkflowId = '{journey.id}'"):
-        history = await short.client.get_workflow_handle(journey.id, run_id=run.run_id).fetch_history()
-        await replayer.replay_workflow(history)
-        golden.keep(history)
-        runs += 1
-    assert runs >= 2
+    await replays_each(short, replayer, journey.id, at_least=2)
 
 
 @pytest.mark.skipif(golden.recording(), reason="plays an older release")

@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from database.tables import TokenRow
 from domain.address import Address
+from domain.peers import return_id
 from domain.samples import PRESCRIBERS
 from starter.gateway.manage import contact
 from tests.site import Site, Visit
@@ -181,6 +182,7 @@ async def test_a_deactivation_needs_reason_possession_and_confirmation(site: Sit
     assert answer.headers["location"] == f"{HOME}/token/{token.id}?done=deactivated"
     assert (await token.status())["status"] == "Deactivated"
     await token.result()
+    await site.stage.peer(return_id(token.id))
     page = text((await visit.get(answer.headers["location"])).text)
     assert "no longer active" in page
     assert "you must mail it back by" in page

@@ -123,6 +123,7 @@ def lost_with_temporal(terminal: Terminal, journey: str, state: Path) -> None:
     engine = engine_of(f"sqlite:///{state / 'tokens.db'}")
     Enrollment(sessions_of(engine), Seal(keys.load_or_create(state)["seal_keys"])).link_soft(attempt)
     engine.dispose()
+    assert json.loads(terminal.tokens("simulate", "app", journey, "--pin", "8024")) == given
     shown = terminal.tokens("enroll", journey, "--name", "Blue phone", "--pin", "8024")
     assert "that setup stands" in shown
     assert shown.endswith(f"Enrolled. {journey} is Syncing.")
