@@ -85,8 +85,10 @@ class Incidents:
             )
             row = session.get(IncidentRow, loss.incident_id)
             if row is not None:
-                if row.first_run_id == loss.run_id:
-                    return opened
+                if row.first_run_id == loss.run_id:  # asked again, perhaps under other figures
+                    return opened.model_copy(
+                        update={"due_at": row.due_at, "due_day": row.due_day, "calendar": row.calendar}
+                    )
                 raise refused(
                     f"The id {loss.incident_id} belongs to an incident of {row.opened_at:%d %B %Y}; start this one under another id."
                 )

@@ -1,6 +1,6 @@
 """How people read days and moments: in emails, on pages, in the digest. English, in the reader's time zone."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -38,14 +38,14 @@ def moment(value: date | datetime | None, zone: ZoneInfo) -> str:
 
 def by_when(due: date | datetime | None, zone: ZoneInfo) -> str:
     """A deadline: a moment, or, due at a midnight in `zone`, "Monday 23 November 2026, end of the day"."""
-    if isinstance(due, datetime) and (local := due.astimezone(zone)).hour == local.minute == 0:
+    if isinstance(due, datetime) and due.astimezone(zone).time() == time(0):
         return f"{day(last_instant(due), zone)}, end of the day"
     return moment(due, zone)
 
 
 def last_instant(due: datetime) -> datetime:
     """The last moment at which it is still in time."""
-    return due - timedelta(seconds=1)
+    return due - timedelta(microseconds=1)
 
 
 def days_since(value: date | datetime, at: datetime, zone: ZoneInfo) -> int:

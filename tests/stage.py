@@ -55,11 +55,13 @@ T = TypeVar("T")
 
 async def eventually(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool] = bool) -> T:
     """What is answered as soon as it is good, for what is seen an instant after it was done: records, visibility."""
+    answer = await ask()
     for _ in range(200):
-        if good(answer := await ask()):
+        if good(answer):
             return answer
         await asyncio.sleep(0.05)
-    raise AssertionError(f"after ten seconds still {await ask()!r}")
+        answer = await ask()
+    raise AssertionError(f"after ten seconds still {answer!r:.2000}")
 
 
 class _ValidatedOnce(SandboxedWorkflowRunner):
@@ -306,7 +308,7 @@ class Play:
                 if fault.status is not RPCStatusCode.FAILED_PRECONDITION:
                     raise
             await asyncio.sleep(0.05)
-        raise AssertionError(f"no worker has taken up {self.id}")
+        return await self.handle.query(name)
 
     async def update(self, name: str, *bodies: Any) -> dict[str, Any]:
         return await asyncio.wait_for(self.handle.execute_update(name, args=list(bodies)), _PATIENCE)

@@ -219,7 +219,7 @@ async def enroll(
 
 def _show_seed(uri: str | None) -> None:
     if uri is None:
-        out.print("It had been set up before, and that setup stands: its PIN, and the entry in the app.")
+        out.print(SET_UP_BEFORE)
         return
     out.print("Scan this with an authenticator app; it is shown once.")
     for line in qr.lines(uri, colours=out.is_terminal):
@@ -233,6 +233,9 @@ async def refuse_unless_enrollable(journey_id: str) -> None:
         snapshot = await client.get_workflow_handle(journey_id).query("status")
     if "kind" in snapshot and (no := refusal_of("enroll_soft", Kind(snapshot["kind"]), Status(snapshot["status"]))):
         raise Refusal(no)
+
+
+SET_UP_BEFORE = "It had been set up before, and that setup stands: its PIN, and the entry in the app."
 
 
 async def store_pin(journey_id: str, pin: str, device: str | None) -> tuple[str, str | None]:

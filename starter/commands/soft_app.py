@@ -8,8 +8,8 @@ import typer
 
 from starter import target
 from starter.commands.arguments import Journey
-from starter.commands.journeys import refuse_unless_enrollable, send, simulate, store_pin
-from starter.output import command, show_json
+from starter.commands.journeys import SET_UP_BEFORE, refuse_unless_enrollable, send, simulate, store_pin
+from starter.output import command, out, show_json
 
 
 @simulate.command()
@@ -27,8 +27,10 @@ async def app(
     await refuse_unless_enrollable(journey_id)
     chosen = pin or typer.prompt("PIN, four digits", hide_input=True, confirmation_prompt=True, err=True)
     reference, uri = await store_pin(journey_id, chosen, device)
-    if uri is not None:  # else it has scanned that of an earlier setup, which stands
+    if uri is not None:
         SoftApp(journey_id, Path(target.settings_in_use().state)).scan(uri)
+    elif enroll:
+        out.print(SET_UP_BEFORE)
     given = {"token_name": name, "enrollment_ref": reference}
     if enroll:
         await send(journey_id, "enroll_soft", given, "Enrolled.", json=False)

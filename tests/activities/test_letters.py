@@ -344,7 +344,8 @@ def test_a_deadline_at_midnight_is_the_end_of_the_day_before() -> None:
     for due, zone, said in (
         (midnight, "America/New_York", "Friday 27 November 2026, end of the day"),
         (midnight, "America/Chicago", "Friday 27 November 2026, 11:00 PM CST"),
-        (midnight + timedelta(minutes=1), "America/New_York", "Saturday 28 November 2026, 12:01 AM EST"),
+        (midnight + timedelta(seconds=30), "America/New_York", "Saturday 28 November 2026, 12:00 AM EST"),
+        (midnight - timedelta(microseconds=1), "America/New_York", "Friday 27 November 2026, 11:59 PM EST"),
     ):
         message = composed("request_received", zone=zone, facts={"due_at": due})
         assert f"We process it by: {said}\n" in text_of(message)

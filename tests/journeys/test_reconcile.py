@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecution
+from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.replacements import Claim, Replacements
@@ -36,11 +37,15 @@ async def requested(stage: Stage, kind: str, prescriber_id: str, status: str) ->
     return play
 
 
+def shown(run: WorkflowExecution) -> tuple[object, ...]:
+    return run.status, run.typed_search_attributes.get(SearchAttributeKey.for_keyword("TokenStatus"))
+
+
 async def listed_as_they_are(stage: Stage) -> bool:
     """Whether Temporal's lists, which are an instant behind, show all that has a row as it is."""
     ids = "select journey_id from journeys union select return_id from returns union select incident_id from incidents"
     for (workflow_id,) in stage.rows(ids):
-        listed = {run.run_id: run.status async for run in stage.client.list_workflows(f"WorkflowId = '{workflow_id}'")}
+        listed = {run.run_id: shown(run) async for run in stage.client.list_workflows(f"WorkflowId = '{workflow_id}'")}
         try:
             latest = await stage.client.get_workflow_handle(workflow_id).describe()
         except RPCError as fault:
@@ -48,12 +53,13 @@ async def listed_as_they_are(stage: Stage) -> bool:
             if listed:
                 return False
         else:
-            if listed.get(latest.run_id) != latest.status:
+            if listed.get(latest.run_id) != shown(latest):
                 return False
     return True
 
 
 async def reconciled(stage: Stage, **order: Any) -> dict[str, Any]:
+    await asyncio.sleep(0.3)  # visibility is an instant behind, and what the database has lost is not asked for by id
     await eventually(lambda: listed_as_they_are(stage))
     return await (await stage.open("Reconcile", order)).result()
 

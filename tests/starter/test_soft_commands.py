@@ -60,7 +60,8 @@ def test_soft_tokens_are_set_up_used_and_outlive_a_change_of_the_key(tmp_path: P
         by_simulator(terminal, simulated)
         real = processed(terminal, "P-1003")
         app = by_an_authenticator_app(terminal, real)
-        lost_with_temporal(terminal, processed(terminal, "P-1004"), state)
+        lost_with_temporal(terminal, processed(terminal, "P-1004"), state, "enroll", "--name", "Blue phone")
+        lost_with_temporal(terminal, processed(terminal, "P-1005"), state, "simulate", "app", "--enroll")
         for journey in (simulated, real):
             terminal.tokens("fast-forward", journey, "15m")
         sign_in(terminal, simulated, app, real)
@@ -116,7 +117,7 @@ def by_an_authenticator_app(terminal: Terminal, journey: str) -> TOTP:
     return app
 
 
-def lost_with_temporal(terminal: Terminal, journey: str, state: Path) -> None:
+def lost_with_temporal(terminal: Terminal, journey: str, state: Path, *enrolling: str) -> None:
     """What the update has written stays; the next try ends it."""
     given = json.loads(terminal.tokens("simulate", "app", journey, "--pin", "7093"))
     attempt = SoftAttempt(journey_id=journey, at=datetime.now(UTC), **given)
@@ -124,7 +125,7 @@ def lost_with_temporal(terminal: Terminal, journey: str, state: Path) -> None:
     Enrollment(sessions_of(engine), Seal(keys.load_or_create(state)["seal_keys"])).link_soft(attempt)
     engine.dispose()
     assert json.loads(terminal.tokens("simulate", "app", journey, "--pin", "8024")) == given
-    shown = terminal.tokens("enroll", journey, "--name", "Blue phone", "--pin", "8024")
+    shown = terminal.tokens(*enrolling, journey, "--pin", "8024")
     assert "that setup stands" in shown
     assert shown.endswith(f"Enrolled. {journey} is Syncing.")
 
