@@ -31,8 +31,9 @@ DAILY_DIGEST = "daily-digest"
 KNOWN = (PROCESS_QUEUE, RECONCILE, DAILY_DIGEST, ANCHOR_AUDIT)
 """The ids of all schedules of this system; one that is not wanted any more is removed, others are left alone."""
 
-_PATIENCE = 60.0
-"""Seconds for which a server is waited for that is not ready yet."""
+_PATIENCE = 100.0
+"""Seconds for which a server is waited for that is not ready yet. One whose parts don't find each other starts anew after
+70."""
 _AGAIN = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,

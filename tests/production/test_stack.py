@@ -106,6 +106,7 @@ async def test_the_production_shape_lives(stack: ProductionStack, tmp_path: Path
         engine.dispose()
         assert rows > 5
         assert faults == []
+        assert members(again) == 4, "frontend, history, matching and worker of this start, and none of the one before"
 
 
 def nobody_sees_secrets(stack: ProductionStack) -> None:
@@ -145,6 +146,16 @@ def each_role_does_its_own_and_no_more(stack: ProductionStack) -> None:
             connect(role, secret, database)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         connect("tokens_app", "temporal_password", "tokens")
+
+
+def members(stack: ProductionStack) -> int:
+    """Those whom Temporal's parts look for."""
+    password = (stack.secrets / "temporal_password").read_text()
+    url = f"postgresql://temporal:{password}@127.0.0.1:{stack.port('postgres')}/temporal"
+    with psycopg.connect(url) as database:
+        found = database.execute("select count(*) from cluster_membership").fetchone()
+    assert found
+    return found[0]
 
 
 def api_key(settings: Settings) -> str:

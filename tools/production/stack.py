@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psycopg
+
 from starter.supervision import HOST, Child, StackError, Supervisor, Tell, Wanted, all_of, choose, tethered
 from tools import make_secrets
 from tools.production import binaries, health, native
@@ -159,7 +161,21 @@ class ProductionStack:
             await asyncio.to_thread(
                 self.database.make, self._binaries, (self.secrets / "postgres_password").read_text()
             )
+        if service.name == "temporal" and "postgres" in self.services:
+            await asyncio.to_thread(self._forget_members)
         await self.supervisor.start(*(self._child(service, name, {}) for name in native.replicas(service)))
+
+    def _forget_members(self) -> None:
+        """Temporal's parts have other ports at each start, and for twenty seconds look for those of the start before: now and then
+        until they give up, after a minute. In containers ports stay."""
+        with psycopg.connect(
+            host=HOST,
+            port=self.port("postgres"),
+            user="postgres",
+            password=(self.secrets / "postgres_password").read_text(),
+            dbname="temporal",
+        ) as database:
+            database.execute("delete from cluster_membership")
 
     def _hand_over_secrets(self, service: Service) -> None:
         """The files that the service names, and no others, as a container would see them."""
