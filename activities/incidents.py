@@ -1,6 +1,6 @@
 """Security incidents: when the report of a lost or stolen token falls due, and the records of it."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
@@ -16,6 +16,7 @@ from domain.incident import Incident, IncidentStatus
 from domain.policy import Policy
 from domain.reasons import DeactivationReason
 from domain.status import Kind
+from domain.wording import last_instant
 
 
 class Loss(BaseModel):
@@ -79,8 +80,7 @@ class Incidents:
                 kind=Kind(journey.kind),
                 serial_number=journey.serial_number,
                 due_at=due_at,
-                # Due at midnight is due by the end of the day before.
-                due_day=(due_at - timedelta(microseconds=1)).astimezone(ZoneInfo(zone)).date().isoformat(),
+                due_day=last_instant(due_at).astimezone(ZoneInfo(zone)).date().isoformat(),
                 calendar=f"federal business days, {zone}",
             )
             row = session.get(IncidentRow, loss.incident_id)

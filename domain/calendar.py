@@ -72,7 +72,7 @@ def business_deadline(start: datetime, days: int, zone: str) -> datetime:
         day -= _DAY  # midnight is the end of a day, too
     last = _after(day, days, is_federal_business_day)
     if clock == time(0) or not is_federal_business_day(day):
-        return _utc(last + _DAY, time(0), zone)
+        return _end_of(last, zone)
     return _utc(last, clock, zone)
 
 
@@ -104,15 +104,12 @@ def delivery_window(shipped_at: datetime, policy: Policy) -> DeliveryWindow:
     def day(number: int) -> date:
         return _after(shipped, number, lambda day: is_carrier_business_day(day, policy))
 
-    def end(day: date) -> datetime:
-        return _utc(day + _DAY, time(0), policy.carrier_time_zone)
-
     last = day(policy.delivery_last_day)
     return DeliveryWindow(
         first=day(policy.delivery_first_day),
         last=last,
-        late_at=end(last),
-        lost_at=end(day(policy.lost_in_transit_day)),
+        late_at=_end_of(last, policy.carrier_time_zone),
+        lost_at=_end_of(day(policy.lost_in_transit_day), policy.carrier_time_zone),
     )
 
 
@@ -145,6 +142,10 @@ def _local(moment: datetime, zone: str) -> datetime:
 def _utc(day: date, clock: time, zone: str) -> datetime:
     """A wall-clock time that the night of a change skips is moved past it; one that comes twice is the earlier."""
     return datetime.combine(day, clock.replace(fold=0), ZoneInfo(zone)).astimezone(UTC)
+
+
+def _end_of(day: date, zone: str) -> datetime:
+    return _utc(day + _DAY, time(0), zone)
 
 
 def _named(day: date) -> str:

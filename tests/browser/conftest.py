@@ -1,14 +1,25 @@
 """Headless Chromium, one for the session, and a fresh context for each test."""
 
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Locator, Page, async_playwright
 
 CHROMIUM = Path(os.environ.get("TOKENS_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium")
+
+
+async def press(page: Page, what: str | re.Pattern[str] | Locator) -> None:
+    """A button or link (of that name) which leads to a page; done when that page is there, as what comes next would else
+    now and then be done to the page before."""
+    if not isinstance(what, Locator):
+        exact = isinstance(what, str)
+        what = page.get_by_role("button", name=what, exact=exact).or_(page.get_by_role("link", name=what, exact=exact))
+    async with page.expect_navigation():
+        await what.first.click()
 
 
 @pytest.fixture(scope="session")

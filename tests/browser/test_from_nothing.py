@@ -17,7 +17,8 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Error, Page, expect
 
 from tests.browser.activation.conftest import typed_passcode, typed_serial
-from tests.browser.test_manage_tokens import picture, press
+from tests.browser.conftest import press
+from tests.browser.test_manage_tokens import picture
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +57,7 @@ class Person:
         """As the prescriber, from the desk on."""
         page = self.page
         await page.goto(self._desk)
-        await page.get_by_role("main").get_by_role("link", name="sign in as").click()
+        await press(page, page.get_by_role("main").get_by_role("link", name="sign in as"))
         await page.get_by_label("Prescriber", exact=True).select_option("P-1001")
         await press(page, "Sign in")
         await press(page, "Request Token")
@@ -71,8 +72,8 @@ class Person:
         page = self.page
         await page.bring_to_front()
         await page.goto(self._desk)
-        await page.get_by_role("navigation").get_by_role("link", name="Mailbox").click()
-        await page.get_by_role("link", name=f"{whose} (").click()
+        await press(page, page.get_by_role("navigation").get_by_role("link", name="Mailbox"))
+        await press(page, page.get_by_role("link", name=f"{whose} ("))
         # It may still be on its way: the list stays true by itself.
         await page.get_by_role("main").get_by_role("link", name=subject).first.click()
         await page.wait_for_url(re.compile(r"/mailbox/\d+$"))
@@ -105,16 +106,17 @@ class Person:
         """A token on the desk, in the other tab."""
         await self.aside.bring_to_front()
         await self.aside.goto(self._desk)
-        await self.aside.get_by_role("link", name=f"{kind} token of Miriam Aldous").click()
+        await press(self.aside, self.aside.get_by_role("link", name=f"{kind} token of Miriam Aldous"))
 
     async def sees(self, status: str | re.Pattern[str]) -> None:
         """The token on the desk comes to this by itself."""
+        await self.aside.bring_to_front()
         await expect(self.aside.locator(".status")).to_have_text(status)
 
     async def presses_the_button(self) -> tuple[str, str]:
         """What stands on the back of the device and then on its display."""
         await self.aside.bring_to_front()
-        await self.aside.get_by_role("button", name=re.compile("Press the button")).click()
+        await press(self.aside, re.compile("Press the button"))
         digits = self.aside.locator("#display code")
         await expect(digits).to_have_text(re.compile(r"^\d{6}$"))
         return (await self.aside.locator("#serial").inner_text()), (await digits.inner_text())
@@ -128,17 +130,15 @@ async def test_a_hard_and_a_soft_token_to_active_by_clicking_and_typing(page: Pa
     person = Person(page, aside, running)
     await person.requests_both()
     for kind in ("soft", "hard"):
-        await person.processes(kind)
         await person.opens(kind.capitalize())
+        await person.processes(kind)
         await person.sees(re.compile("Processed|Shipped"))  # a hard one is shipped at once, at the right time of day
 
     # The device: shipped at once, or after the cut-off or a weekend on the next day; then the carrier brings it.
-    shipped, ahead = aside.get_by_role("button", name="Have it delivered"), "A day ahead"
     for _ in range(5):
-        await aside.reload()
-        if await shipped.count():
+        if await aside.locator(".status").inner_text() == "Shipped":
             break
-        await press(aside, ahead)
+        await press(aside, "A day ahead")
     await press(aside, "Have it delivered")
     await person.sees("Delivered")
     await looks(aside, "desk-token")

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from simulators.serving import Serving
+from tests.browser.conftest import press
 from tests.site import PRESCRIBER, Ehr, Site
 from tests.stage import Play, Stage
 
@@ -41,12 +42,6 @@ async def picture(page: Page, name: str) -> None:
     if os.environ.get("PAGE_PICTURES"):
         await page.set_viewport_size({"width": 820, "height": 600})
         await page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
-
-
-async def press(page: Page, name: str) -> None:
-    """The button or link of that name."""
-    button = page.get_by_role("button", name=name, exact=True)
-    await button.or_(page.get_by_role("link", name=name, exact=True)).first.click()
 
 
 async def only_journey(site: Site) -> Play:
@@ -113,7 +108,7 @@ async def test_request_a_soft_token_edit_it_and_cancel_it(page: Page, site: Site
     await expect(page.get_by_text("The token download link will be sent to your email address.")).to_be_visible()
     await picture(page, "request-soft-review")
     await press(page, "Request Token")
-    await page.locator("#edit-soft").click()
+    await press(page, page.locator("#edit-soft"))
     await page.get_by_label("Email").fill("other@lakeside.example")
     await picture(page, "edit")
     await press(page, "Save")
@@ -124,9 +119,9 @@ async def test_request_a_soft_token_edit_it_and_cancel_it(page: Page, site: Site
     await page.reload()
     await expect(page.locator("#edit")).to_have_count(0)
     await picture(page, "processed")
-    await page.locator("#resend").click()
+    await press(page, page.locator("#resend"))
     await expect(page.get_by_text("A new activation email is on its way to you.")).to_be_visible()
-    await page.locator("#cancel").click()
+    await press(page, page.locator("#cancel"))
     await picture(page, "cancel")
     await press(page, "Cancel the request")
     await expect(page.locator(".status")).to_have_text("Cancelled")
@@ -154,7 +149,7 @@ async def test_replace_a_hard_token(page: Page, site: Site, stage: Stage) -> Non
     await token.reach("Active")
     await sign_on(page, site)
     await picture(page, "list-active")
-    await page.locator("#replace-hard").click()
+    await press(page, page.locator("#replace-hard"))
     await page.get_by_label("Faulty Token").check()
     await picture(page, "replace-hard-reason")
     await press(page, "Continue")
@@ -184,7 +179,7 @@ async def test_replace_a_soft_token(page: Page, site: Site, stage: Stage) -> Non
     token = await stage.request("soft")
     await token.reach("Active")
     await sign_on(page, site)
-    await page.locator("#replace-soft").click()
+    await press(page, page.locator("#replace-soft"))
     await page.get_by_label("Uninstalled").check()
     await page.get_by_label("Deactivate this token").check()
     await picture(page, "replace-soft-confirm")
@@ -203,7 +198,7 @@ async def test_deactivate_a_hard_and_a_soft_token(page: Page, site: Site, stage:
     await hard.reach("Active")
     await soft.reach("Active")
     await sign_on(page, site)
-    await page.locator("#deactivate-hard").click()
+    await press(page, page.locator("#deactivate-hard"))
     await page.get_by_label("Lost Token").check()
     await picture(page, "deactivate-hard-reason")
     await press(page, "Deactivate")
@@ -215,7 +210,7 @@ async def test_deactivate_a_hard_and_a_soft_token(page: Page, site: Site, stage:
     await expect(page.get_by_text("It is no longer active")).to_be_visible()
     await picture(page, "deactivated-hard")
     await press(page, "Manage Tokens")
-    await page.locator("#deactivate-soft").click()
+    await press(page, page.locator("#deactivate-soft"))
     await page.get_by_label("Deactivate this token").check()
     await picture(page, "deactivate-soft-confirm")
     await press(page, "Deactivate")

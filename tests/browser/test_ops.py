@@ -11,6 +11,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from starter.api_keys import Scope
+from tests.browser.conftest import press
 from tests.gateway.api import serving
 from tests.reported import a_month, the_week
 from tests.stage import Stage
@@ -29,7 +30,7 @@ async def test_how_the_work_goes(page: Page, stage: Stage, tmp_path: Path) -> No
         await page.goto(f"{url}/ops")
         assert (await page.request.get(f"{url}/ops/charts/stock.svg", max_redirects=0)).status == 303
         await page.get_by_label("Your key").fill(key or "")
-        await page.get_by_role("button", name="Sign in").click()
+        await press(page, "Sign in")
         await expect(page.get_by_role("heading", name="How the work goes")).to_be_visible()
 
         # What a chart shows stands in a table, too; both come from the same look at the database.
@@ -82,7 +83,7 @@ async def test_how_the_work_goes(page: Page, stage: Stage, tmp_path: Path) -> No
         await expect(page.get_by_role("row", name="Processed in time")).to_contain_text("40 %")
         await page.get_by_label("From", exact=True).fill("2026-01-05")
         await page.get_by_label("To", exact=True).fill("2026-01-06")
-        await page.get_by_role("button", name="Show").click()
+        await press(page, "Show")
         await expect(page.get_by_text("No token became active in this time.")).to_be_visible()
         await page.goto(f"{url}/ops?from=2026-03-08&to=yesterday")
         await expect(page.get_by_role("alert")).to_have_text("The day `to` can't be read; write it as 2026-11-24.")

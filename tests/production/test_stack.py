@@ -126,11 +126,7 @@ def nobody_sees_secrets(stack: ProductionStack) -> None:
 
 
 def each_role_does_its_own_and_no_more(stack: ProductionStack) -> None:
-    def connect(role: str, secret: str, database: str) -> psycopg.Connection[Any]:
-        password = (stack.secrets / secret).read_text()
-        return psycopg.connect(f"postgresql://{role}:{password}@127.0.0.1:{stack.port('postgres')}/{database}")
-
-    with connect("tokens_app", "tokens_database_password", "tokens") as daily:
+    with connect(stack, "tokens_app", "tokens_database_password", "tokens") as daily:
         assert daily.execute("SELECT count(*) FROM prescribers").fetchone() != (0,)
         for forbidden in ("CREATE TABLE x (a int)", "DROP TABLE journeys", "TRUNCATE journeys", "CREATE ROLE x"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -143,16 +139,19 @@ def each_role_does_its_own_and_no_more(stack: ProductionStack) -> None:
         ("temporal_owner", "temporal_owner_password", "tokens"),
     ):
         with pytest.raises(psycopg.OperationalError, match="permission denied"):
-            connect(role, secret, database)
+            connect(stack, role, secret, database)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        connect("tokens_app", "temporal_password", "tokens")
+        connect(stack, "tokens_app", "temporal_password", "tokens")
+
+
+def connect(stack: ProductionStack, role: str, secret: str, database: str) -> psycopg.Connection[Any]:
+    password = (stack.secrets / secret).read_text()
+    return psycopg.connect(f"postgresql://{role}:{password}@127.0.0.1:{stack.port('postgres')}/{database}")
 
 
 def members(stack: ProductionStack) -> int:
     """Those whom Temporal's parts look for."""
-    password = (stack.secrets / "temporal_password").read_text()
-    url = f"postgresql://temporal:{password}@127.0.0.1:{stack.port('postgres')}/temporal"
-    with psycopg.connect(url) as database:
+    with connect(stack, "temporal", "temporal_password", "temporal") as database:
         found = database.execute("select count(*) from cluster_membership").fetchone()
     assert found
     return found[0]

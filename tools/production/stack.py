@@ -161,7 +161,7 @@ class ProductionStack:
             await asyncio.to_thread(
                 self.database.make, self._binaries, (self.secrets / "postgres_password").read_text()
             )
-        if service.name == "temporal" and "postgres" in self.services:
+        if service.name == "temporal":
             await asyncio.to_thread(self._forget_members)
         await self.supervisor.start(*(self._child(service, name, {}) for name in native.replicas(service)))
 

@@ -10,6 +10,7 @@ from temporalio.client import Client
 
 from simulators.serving import Serving, listen
 from starter.gateway.app import app
+from tests.browser.conftest import press
 from tests.stage import Play, Stage, Theatre
 
 
@@ -54,9 +55,9 @@ async def site(
 
 async def typed_serial(page: Page, serial: str) -> None:
     await page.get_by_role("textbox", name="Serial number").fill(serial)
-    await page.get_by_role("button", name="Continue").click()
+    await press(page, "Continue")
 
 
 async def typed_passcode(page: Page, passcode: str) -> None:
     await page.get_by_role("textbox", name="Passcode").fill(passcode)
-    await page.get_by_role("button", name="Activate my token").click()
+    await press(page, "Activate my token")

@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.activation.conftest import Site, typed_passcode, typed_serial
+from tests.browser.conftest import press
 from tests.stage import Play
 
 pytestmark = pytest.mark.slow
@@ -56,9 +57,9 @@ async def test_what_is_malformed_is_told_at_its_field_and_nothing_typed_is_lost(
         await typed_passcode(page, typed)
         await expect(page.locator("#passcode-wrong")).to_contain_text("has six digits")
         await expect(page.get_by_role("textbox", name="Passcode")).to_have_value("")
-    await page.get_by_role("link", name="Change the serial number").click()
+    await press(page, "Change the serial number")
     await expect(field).to_have_value(serial)
-    await page.get_by_role("button", name="Continue").click()
+    await press(page, "Continue")
     await typed_passcode(page, passcode)
     await expect(page.get_by_text("Syncing with Surescripts.")).to_be_visible()
     assert not (await journey.status())["refused"]  # the journey never heard of what was malformed

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from database.tables import ActivationLink, TokenRow
 from tests.browser.activation.conftest import Site
 from tests.browser.activation.test_soft import chosen, named
+from tests.browser.conftest import press
 from tests.stage import EVENING, Play
 
 pytestmark = pytest.mark.slow
@@ -48,26 +49,26 @@ async def tour(site: Site, page: Page, folder: Path | None = None) -> None:
     serial = (await hard.status())["serial_number"]
     await page.goto(link)
     await looks.at("hard-serial")
-    await page.get_by_role("button", name="Continue").click()
+    await press(page, "Continue")
     await looks.at("hard-serial-wrong")
     await page.get_by_role("textbox", name="Serial number").fill(serial)
-    await page.get_by_role("button", name="Continue").click()
+    await press(page, "Continue")
     await looks.at("hard-passcode")
     await page.get_by_role("textbox", name="Passcode").fill("000000")
-    await page.get_by_role("button", name="Activate my token").click()
+    await press(page, "Activate my token")
     await looks.at("hard-passcode-wrong")
 
     soft = await site.ready("soft")
     await page.goto(site.link(soft))
     await looks.at("soft-device")
     await page.get_by_label("Yes, I prescribe with it").check()
-    await page.get_by_role("button", name="Continue").click()
+    await press(page, "Continue")
     await looks.at("soft-same-device")
-    await page.get_by_role("link", name="Change my answer").click()
+    await press(page, "Change my answer")
     await page.get_by_label("No, I never send prescriptions from it").check()
-    await page.get_by_role("button", name="Continue").click()
+    await press(page, "Continue")
     await looks.at("soft-download")
-    await page.get_by_role("button", name="Enroll my token").click()
+    await press(page, "Enroll my token")
     await looks.at("soft-name")
     await named(page, site.link(soft))
     await looks.at("soft-pin")
@@ -75,7 +76,7 @@ async def tour(site: Site, page: Page, folder: Path | None = None) -> None:
     await looks.at("soft-pin-wrong")
     await chosen(page, "2580")
     await looks.at("soft-app")
-    await page.get_by_role("button", name="It is in my app: finish").click()
+    await press(page, "It is in my app: finish")
     await page.get_by_text("Syncing with Surescripts.").wait_for()
     await looks.at("syncing")
     await soft.wait(minutes=10)
@@ -86,14 +87,14 @@ async def tour(site: Site, page: Page, folder: Path | None = None) -> None:
     await hard.wait(seconds=5)
     await page.goto(link)
     await looks.at("superseded")
-    await page.get_by_role("button", name="Send me a new link").click()
+    await press(page, "Send me a new link")
     await looks.at("sent")
     await standings(site, page, looks, hard)
     await page.goto(f"{site.url}/activate/{'x' * 32}")
     await looks.at("unknown")
     await page.goto(f"{site.url}/mailbox")
     await looks.at("mailbox")
-    await page.get_by_role("link", name="Set up your soft token").first.click()
+    await press(page, "Set up your soft token")
     await looks.at("mailbox-message")
 
 

@@ -8,13 +8,10 @@ from sqlalchemy import select
 
 from database.tables import SoftEnrollment, TokenRow
 from tests.browser.activation.conftest import Site
+from tests.browser.conftest import press
 
 pytestmark = pytest.mark.slow
 SCRIPT = "<script>document.title='taken'</script>"
-
-
-async def press(page: Page, name: str) -> None:
-    await page.get_by_role("button", name=name).click()
 
 
 async def named(page: Page, link: str, name: str = "My phone") -> None:
@@ -71,7 +68,7 @@ async def test_not_on_the_device_that_prescribes(site: Site, page: Page) -> None
     await page.get_by_label("Yes, I prescribe with it").check()
     await press(page, "Continue")
     await expect(page.get_by_text("a soft token may not be on the same one")).to_be_visible()
-    await page.get_by_role("link", name="Change my answer").click()
+    await press(page, "Change my answer")
     await page.context.add_cookies([{"name": "tokens_device", "value": "a" * 64, "url": site.url}])
     await page.get_by_label("No, I never send prescriptions from it").check()
     await press(page, "Continue")
