@@ -231,7 +231,7 @@ class Comparison:
             for each in page:
                 reference = each["reference"]
                 row = rows.get(reference)
-                if row is None and reference not in returns:
+                if row is None and each["state"] == "bought" and reference not in returns:
                     survey.suspect("carrier", reference, "unknown")
                 elif row is not None and each["state"] == "bought" and not row.live and row.shipped_at is None:
                     survey.suspect("carrier", reference, "unused")

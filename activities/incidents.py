@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 from temporalio import activity
 
-from activities.errors import refused
+from activities.behind import telling_behind
+from activities.errors import behind, refused
 from activities.metrics import PROMISES, judged
 from database import audit, promises
 from database.engine import Sessions
@@ -112,14 +113,12 @@ class Incidents:
     @activity.defn(name="incidents.write")
     def write(self, writing: IncidentWriting) -> None:
         """Brings the incident's row to what it says of itself, and appends to the audit trail: one transaction, harmless
-        when repeated."""
+        when repeated. Raises `behind`."""
         state = writing.state
-        with self._sessions.begin() as session:
-            row = (
-                session.get(IncidentRow, state.incident_id)
-                if writing.again
-                else session.get_one(IncidentRow, state.incident_id)
-            )
+        with telling_behind(), self._sessions.begin() as session:
+            row = session.get(IncidentRow, state.incident_id)
+            if row is None and not writing.again:
+                raise behind()
             if row is None:
                 columns = (
                     "incident_id",
@@ -137,6 +136,6 @@ class Incidents:
             ends = row.closed_at is None and state.closed_at is not None
             row.status, row.closed_at, row.closed_by = state.status, state.closed_at, state.closed_by
             promises.store(session, row.first_run_id, state.journey_id, state.promises, state.closed_at)
-            audit.append(session, state.journey_id, writing.run_id, state.unwritten)
+            audit.append(session, state.journey_id, writing.run_id, state.unwritten, gapless=not writing.again)
         for what, kept in judged([], state.promises) if ends else ():
             PROMISES.labels(what, "yes" if kept else "no").inc()

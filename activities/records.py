@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from temporalio import activity
 
+from activities.behind import telling_behind
 from activities.eligibility import (
     address_for,
     checked_address,
@@ -19,7 +20,7 @@ from activities.eligibility import (
     refuse_second,
     refuse_without_id_proofing,
 )
-from activities.errors import refused
+from activities.errors import behind, refused
 from activities.metrics import PROMISES, SYNC_SECONDS, judged
 from database import audit, promises, unfinished
 from database.engine import Sessions
@@ -210,13 +211,15 @@ class Records:
     @activity.defn(name="records.write")
     def write(self, writing: Writing) -> None:
         """Brings the journey's row, its token's state and its links to what the journey says, and appends to the audit
-        trail: one transaction, harmless when repeated."""
-        journey = writing.journey
-        with self._sessions.begin() as session:
-            row = _regained(session, writing) if writing.again else session.get_one(JourneyRow, journey.journey_id)
+        trail: one transaction, harmless when repeated. Raises `behind`."""
+        journey, gapless = writing.journey, not writing.again
+        with telling_behind(), self._sessions.begin() as session:
+            row = _regained(session, writing) if writing.again else session.get(JourneyRow, journey.journey_id)
+            if row is None:
+                raise behind()
             if not row.live and not journey.ended:
                 # A journey that was restored to an earlier state must not bring back a token that is refused by now.
-                audit.append(session, journey.journey_id, writing.run_id, journey.unwritten)
+                audit.append(session, journey.journey_id, writing.run_id, journey.unwritten, gapless=gapless)
                 return
             settled, synced_before = judged(row.promises or [], journey.promises), row.active_at is not None
             for column in _COPIED:
@@ -228,7 +231,7 @@ class Records:
             row.shipping_address = journey.shipping_address.model_dump() if journey.shipping_address else None
             _write_promises(session, row, journey)
             _follow(session, journey)
-            audit.append(session, journey.journey_id, writing.run_id, journey.unwritten)
+            audit.append(session, journey.journey_id, writing.run_id, journey.unwritten, gapless=gapless)
         # Once it is written: what is rolled back and written again counts once.
         for what, kept in settled:
             PROMISES.labels(what, "yes" if kept else "no").inc()

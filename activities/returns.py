@@ -8,7 +8,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from temporalio import activity
 
-from activities.errors import refused
+from activities.behind import telling_behind
+from activities.errors import behind, refused
 from activities.metrics import PROMISES, judged
 from database import audit, promises
 from database.engine import Sessions
@@ -129,12 +130,12 @@ class Returns:
     @activity.defn(name="returns.write")
     def write(self, writing: ReturnWriting) -> None:
         """Brings the return's row and the token's state to what the return says, and appends to the audit trail: one
-        transaction, harmless when repeated."""
+        transaction, harmless when repeated. Raises `behind`."""
         state = writing.state
-        with self._sessions.begin() as session:
-            row = (
-                session.get(ReturnRow, writing.run_id) if writing.again else session.get_one(ReturnRow, writing.run_id)
-            )
+        with telling_behind(), self._sessions.begin() as session:
+            row = session.get(ReturnRow, writing.run_id)
+            if row is None and not writing.again:
+                raise behind()
             if row is None:
                 row = ReturnRow(
                     first_run_id=writing.run_id,
@@ -159,7 +160,7 @@ class Returns:
                     update(TokenRow).where(TokenRow.serial_number == state.serial_number).values(state=token)
                 )
             promises.store(session, writing.run_id, state.journey_id, state.promises, state.written_off_at)
-            audit.append(session, state.journey_id, writing.run_id, state.unwritten)
+            audit.append(session, state.journey_id, writing.run_id, state.unwritten, gapless=not writing.again)
         for what, kept in judged([], state.promises) if ends else ():
             PROMISES.labels(what, "yes" if kept else "no").inc()
 

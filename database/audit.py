@@ -14,14 +14,21 @@ from database.tables import AuditHead, AuditRow
 from domain.chronicle import Entry
 
 
+class Gap(Exception):
+    """A run goes on behind entries that are not there: the database was restored to an earlier moment."""
+
+
 def append(
     session: Session,
     journey_id: str,
     run_id: str,
     entries: Iterable[Entry],
     facts: dict[str, Any] | None = None,
+    *,
+    gapless: bool = False,
 ) -> None:
     """Adds what is not there yet. Entries are known by run and number, so that a retry adds nothing. `facts` go with each.
+    `gapless`: raises Gap where the run's entry before the first of them is not there.
     A journey that was reset in Temporal counts anew under the same run; what is another entry than the one of that number is
     added, too. Only writers of the same journey wait for one another: each chain has its own head."""
     head = session.get(AuditHead, journey_id, with_for_update=True)
@@ -29,7 +36,10 @@ def append(
         head = AuditHead(journey_id=journey_id, number=0, hash=START)
         session.add(head)
     keyed = {f"{run_id}:{entry.number}": entry for entry in entries}
-    known = {row.entry: row for row in session.scalars(select(AuditRow).where(AuditRow.entry.in_(keyed)))}
+    before = {f"{run_id}:{entry.number - 1}" for entry in list(keyed.values())[:1] if gapless and entry.number > 1}
+    known = {row.entry: row for row in session.scalars(select(AuditRow).where(AuditRow.entry.in_({*keyed, *before})))}
+    if not before <= known.keys():
+        raise Gap(journey_id)
     for key, entry in keyed.items():
         if key in known:
             if erased(known[key]) or _same(known[key], entry):

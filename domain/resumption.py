@@ -6,7 +6,7 @@ from domain.status import ENDED, Kind, Status
 
 
 class How(StrEnum):
-    """What becomes of a journey whose workflow is gone."""
+    """What becomes of a journey, or a return, whose workflow is gone."""
 
     CARRY_ON = "carry on"
     """From where the records say it was."""
@@ -16,6 +16,10 @@ class How(StrEnum):
     """It had ended already, and the records do not say so; nobody is told a second time."""
     RETIRE = "retire"
     """The records say that it has ended; what is left to undo is undone."""
+    RECEIVED = "received"
+    """A return that had ended so already, which the records do not say."""
+    WRITTEN_OFF = "written off"
+    """Likewise."""
 
 
 def how_to_go_on(status: Status, kind: Kind, shipped: bool, closed_as: str | None) -> How:

@@ -21,8 +21,9 @@ class TokenState(StrEnum):
 IN_THE_JOURNEYS_HANDS = frozenset({TokenState.ASSIGNED, TokenState.SHIPPED, TokenState.ACTIVE})
 """Until the journey ends it decides about its token. After that only the return does."""
 
-MAY_COME_BACK = frozenset({TokenState.COMING_BACK, TokenState.WRITTEN_OFF})
-"""What a return by mail may be about: asked back, or given up and turned up after all."""
+MAY_COME_BACK = frozenset({TokenState.SHIPPED, TokenState.ACTIVE, TokenState.COMING_BACK, TokenState.WRITTEN_OFF})
+"""What a return by mail may be about, once the journey has ended: asked back, given up and turned up after all, or left out there
+by a journey that was not ended by its own workflow."""
 
 
 def in_words(state: str) -> str:

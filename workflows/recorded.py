@@ -16,7 +16,7 @@ from temporalio import workflow
 from temporalio.common import Priority
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from activities.errors import NEEDS_PERSON
+from activities.errors import BEHIND, NEEDS_PERSON
 from activities.mail import Mail, Mailing, MailReport
 from activities.records import Records, TurnedAway
 from activities.resumptions import Claim, Resumed
@@ -249,7 +249,13 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
             if again and written <= len(self.state.latest):
                 # The database knows which of them it has, and takes the others in their order.
                 writing.unwritten = list(self.state.latest)
-            await self.write(writing, again=again)
+            try:
+                await self.write(writing, again=again)
+            except ApplicationError as failure:
+                if failure.type != BEHIND:
+                    raise
+                self.to_write_again = True
+                continue
             self.is_written(written, face)
             self.to_write_again = self.to_write_again and not again
 

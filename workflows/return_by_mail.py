@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from activities.carrier import Carrier, ReturnLabelOrder
 from activities.resumptions import Resumptions
 from activities.returns import ReturnAdmission, Returns, ReturnWriting
+from domain.resumption import How
 from domain.returning import FROM_CARRIER, Return, ReturnStatus
 from domain.status import Kind
 from workflows import calls
@@ -121,11 +122,21 @@ class ReturnByMail(RecordedWorkflow[Return]):
         self.admitted = True
 
     async def take_up(self, ticket: str) -> None:
-        """The workflow was gone, and `Reconcile` lets it go on: the token still has to come back."""
+        """The workflow was gone, and `Reconcile` lets it go on: the token still has to come back, or the records have to say
+        how it had ended, of which nobody is told a second time."""
         resumed = await self.resume(Resumptions.of_return, ticket, "What do the records know?")
-        self.state = resumed.state
-        self.state.note(self.now(), f"taken up again: {resumed.why}", by="Reconcile")
-        self.state.promise(promises.RETURNED, self.state.return_by)
+        self.state, state, now = resumed.state, resumed.state, self.now()
+        state.note(now, f"taken up again: {resumed.why}", by="Reconcile")
+        state.promise(promises.RETURNED, state.return_by)
+        match resumed.how:
+            case How.RECEIVED:
+                state.receive(now, "Reconcile", condition=None)
+                state.keep(promises.RETURNED, now)
+            case How.WRITTEN_OFF:
+                state.breach(promises.RETURNED, "it did not come")
+                state.write_off(now)
+            case _:
+                pass
         self.admitted = True
 
     async def send_label(self) -> None:

@@ -11,7 +11,7 @@ from database.tables import IncidentRow, ReturnRow, TokenRow
 from domain.incident import IncidentStatus
 from domain.peers import replacement_id, return_id
 from domain.reasons import DeactivationReason
-from domain.token_state import MAY_COME_BACK, TokenState, in_words
+from domain.token_state import MAY_COME_BACK, in_words
 from starter import target
 from starter.commands.arguments import (
     By,
@@ -112,7 +112,7 @@ async def receive(
         if awaited is not None:
             order = body(serial_number=serial, condition=condition, received_by=by)
             result = await client.get_workflow_handle(awaited.return_id).execute_update("received", order)
-        elif token.journey_id is None or token.state not in {*MAY_COME_BACK, TokenState.SHIPPED, TokenState.ACTIVE}:
+        elif token.journey_id is None or token.state not in MAY_COME_BACK:
             raise Refusal(f"Serial {serial} was not taken: it is {in_words(token.state)}; nothing is left to do.")
         else:
             order = body(journey_id=token.journey_id, serial_number=serial, condition=condition, received_by=by)

@@ -1,0 +1,85 @@
+"""Returns, incidents and replacements: gone, or unknown to the records."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from activities.repairing.looking import WHY, Looking
+from database.tables import IncidentRow, ReplacementRow, ReturnRow
+from domain.incident import IncidentStatus
+from domain.reconciling import Finding
+from domain.resumption import How
+from domain.returning import ReturnStatus
+
+_ENDED_AS = {ReturnStatus.RECEIVED: How.RECEIVED, ReturnStatus.WRITTEN_OFF: How.WRITTEN_OFF}
+
+
+class EndingLook(Looking):
+    """At one workflow that a journey's end has started."""
+
+    async def look(self) -> Finding | None:
+        match self.suspect.look, self.suspect.matter:
+            case "returns", "gone":
+                return await self._gone_return()
+            case "incidents", "gone":
+                return await self._gone_incident()
+            case "replacements", _:
+                return await self._gone_replacement()
+            case _:
+                return await self.write_again("its records are missing")
+
+    async def _gone_return(self) -> Finding | None:
+        closed = await self.closed()
+        row = await self.read(
+            lambda session: session.scalars(
+                select(ReturnRow).where(ReturnRow.return_id == self.about, ReturnRow.open)
+            ).first()
+        )
+        if closed == "RUNNING" or row is None:
+            return None
+        what = f"token {row.serial_number} is awaited in the records, and {WHY[closed]}"
+        body = {"journey_id": row.journey_id, "serial_number": row.serial_number}
+        how = How.CARRY_ON
+        if closed == "COMPLETED":
+            how = _ENDED_AS[(await self.handle().result())["status"]]
+        return await self.resumed("ReturnByMail", body, how, WHY[closed], what)
+
+    async def _gone_incident(self) -> Finding | None:
+        closed = await self.closed()
+        row = await self.read(lambda session: session.get(IncidentRow, self.about))
+        if closed == "RUNNING" or row is None or row.status == IncidentStatus.CLOSED:
+            return None
+        what = f"the loss is not reported in the records, and {WHY[closed]}"
+        body = {"journey_id": row.journey_id, "reason": row.reason}
+        return await self.resumed("SecurityIncident", body, How.CARRY_ON, WHY[closed], what)
+
+    async def _gone_replacement(self) -> Finding | None:
+        row = await self.read(lambda session: session.get(ReplacementRow, self.about))
+        if row is None or row.finished_at is not None:
+            return None
+        closed, old = await self.closed(row.workflow_id), await self.row()
+        if closed == "RUNNING" or old is None:
+            return None
+        what = f"the replacement of the token stands half-way, and {WHY[closed]}"
+        if old.live:
+            if not self.may_touch:
+                return self.left(what, "the prescriber's place would be given back")
+            await self.write(lambda session: _give_back(session, self.about))
+            return self.repaired(what, "the old token was not touched yet, so the prescriber's place is given back")
+        if not self.may_touch:
+            return self.left(what, "the new token would be requested")
+        order = {
+            "journey_id": row.journey_id,
+            "reason": row.reason,
+            "confirmed": True,
+            "requested_by": row.requested_by,
+        }
+        order = {name: value for name, value in order.items() if value is not None}
+        if not await self.start("ReplaceToken", order, row.workflow_id):
+            return None
+        return self.repaired(what, "the old token is deactivated, so the new one is requested")
+
+
+def _give_back(session: Session, journey_id: str) -> None:
+    held = session.get(ReplacementRow, journey_id)
+    if held is not None and held.finished_at is None:
+        session.delete(held)

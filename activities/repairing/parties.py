@@ -1,0 +1,169 @@
+"""Serials in stock, tokens at the vendor, labels at the carrier: whether the journeys know of them what is so."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from activities.repairing.looking import Looking
+from activities.vendor import VendorOrder
+from database.tables import JourneyRow, ReturnRow, TokenRow
+from domain.reconciling import Finding
+from domain.status import Kind, Status
+from domain.token_state import IN_THE_JOURNEYS_HANDS, TokenState
+
+
+class PartyLook(Looking):
+    """At one serial, registration or label."""
+
+    async def look(self) -> Finding | None:
+        match self.suspect.look:
+            case "stock":
+                return await self._serial()
+            case "vendor":
+                return await self._at_vendor()
+            case _:
+                return await self._at_carrier()
+
+    async def _serial(self) -> Finding | None:
+        token = await self.read(lambda session: session.get(TokenRow, self.about))
+        if token is None or token.state not in IN_THE_JOURNEYS_HANDS:
+            return None
+        if self.suspect.matter == "held by another":
+            claimed = await self.read(
+                lambda session: session.scalars(
+                    select(JourneyRow.journey_id).where(JourneyRow.live, JourneyRow.serial_number == self.about)
+                ).all()
+            )
+            if list(claimed) == [token.journey_id]:
+                return None
+            return self.person(
+                f"the serial stands in the records of {', '.join(claimed)}, and the stock says that {token.journey_id or 'nobody'} "
+                "holds it",
+                "find out who has the device, and cancel or deactivate the other",
+            )
+        holder = token.journey_id
+        row = await self.row(holder) if holder else None
+        if row is not None and (row.live or await self.closed(holder) == "RUNNING"):
+            return None
+        what = f"the serial is {token.state}, and no live journey holds it"
+        if row is None:
+            return self.person(what, "find out where the device is, and tell engineering: no journey is known for it")
+        if token.state != TokenState.ASSIGNED or row.shipped_at is not None:
+            found = json.dumps({"journey_id": row.journey_id, "serial_number": self.about, "received_by": "your name"})
+            lost = json.dumps({"journey_id": row.journey_id, "reason": "lost"})
+            return self.person(
+                what,
+                f"find out where the device is; if it is here, start ReturnByMail with {found}, else SecurityIncident with {lost}",
+            )
+        if not self.may_touch:
+            return self.left(what, "it would be put back into stock")
+        await asyncio.to_thread(self.tools.stock.release, row.journey_id)
+        await self.note(row, f"token {self.about} put back into stock")
+        return self.repaired(what, "put back into stock: it was never shipped")
+
+    async def _at_vendor(self) -> Finding | None:
+        row, matter = await self.row(), self.suspect.matter
+        if row is None and await self.closed_here() == "RUNNING":
+            return None  # it is asked to write itself again
+        if row is None:
+            return self.person(
+                "the vendor has a token registered under this reference, and no journey has it",
+                "ask the vendor whose it is, and have it revoked if nobody's",
+            )
+        if matter == "still valid" and not row.live and await self.closed() != "RUNNING":
+            what = f"the token is {row.status} here, and still valid at the vendor"
+            return await self._at_parties(row, what, "revoked at the vendor and in the directory", self._revoke)
+        if matter == "missing" and row.live and row.status not in (Status.REQUESTED, Status.PROCESSED):
+            what = f"the token is {row.status} here, and the vendor does not know it"
+            return await self._at_parties(row, what, "registered with the vendor again", self._register)
+        if matter == "revoked" and row.live:
+            return self.person(
+                f"the vendor has revoked the token, which is {row.status} here",
+                "ask the vendor why; if it stays revoked, replace the token (or cancel the request)",
+            )
+        return None
+
+    async def _at_carrier(self) -> Finding | None:
+        row, matter = await self.row(), self.suspect.matter
+        if matter == "unknown":
+            known = row is not None or await self.read(
+                lambda session: session.scalars(select(ReturnRow).where(ReturnRow.return_id == self.about)).first()
+            )
+            if known:
+                return None
+            closed = await self.closed_here()
+            if closed == "RUNNING":
+                return None  # it is asked to write itself again
+            if closed is not None:
+                return await self._stopped_unrecorded()
+            return self.person(
+                "the carrier has sold a label for this reference, and neither a journey nor a return has it",
+                "ask the carrier what it is for, and have it voided if for nothing",
+            )
+        if row is None:
+            return None
+        if matter == "unused" and not row.live and row.shipped_at is None and await self.closed() != "RUNNING":
+            what = f"the request is {row.status} and nothing was shipped, and its label is still paid for"
+            return await self._at_parties(
+                row, what, "the label is voided", lambda: self.tools.carrier.void(row.journey_id)
+            )
+        if matter == "voided" and row.live:
+            return self.person(
+                f"the carrier has the label as voided, and the token is {row.status} here",
+                "ask the carrier where the parcel is; cancel the request if it never left",
+            )
+        return None
+
+    async def _stopped_unrecorded(self) -> Finding | None:
+        """A parcel of a journey that began and ended after the moment to which the database was restored: it can't write itself
+        again, and its device, which has left, must not be given out a second time."""
+        snapshot = await asyncio.wait_for(self.handle().query("status"), 10)
+        serial = snapshot.get("serial_number")
+        token = await self.read(lambda session: session.get(TokenRow, serial)) if serial else None
+        if token is None or "return_id" in snapshot:
+            return None
+        what = f"the journey has ended, {snapshot['status']}, and is not in the records; its serial {serial} is {token.state}"
+        if token.journey_id not in (None, self.about):
+            return self.person(
+                f"{what}, for {token.journey_id}", f"the device has left with {self.about}: cancel {token.journey_id}"
+            )
+        if token.state != TokenState.IN_STOCK:
+            return None
+        if not self.may_touch:
+            return self.left(what, "it would be taken out of stock")
+        await self.write(lambda session: _write_off(session, token.serial_number))
+        entry = f"token {serial} taken out of stock: it has left with this journey, which the database has lost"
+        await self.append(self.about, entry, snapshot["status"])
+        return self.repaired(what, "taken out of stock: the device has left")
+
+    def _register(self) -> None:
+        self.tools.vendor.provision(self._order)
+
+    def _revoke(self) -> None:
+        self.tools.vendor.revoke(self._order)
+        if self._enrolled:
+            self.tools.directory.revoke(self.about)
+
+    async def _at_parties(self, row: JourneyRow, what: str, then: str, work: Callable[[], None]) -> Finding | None:
+        if not self.may_touch:
+            return self.left(what, f"it would be {then}")
+        self._order = VendorOrder(
+            journey_id=row.journey_id,
+            kind=Kind(row.kind),
+            serial_number=row.serial_number if row.kind == Kind.HARD else None,
+        )
+        self._enrolled = row.enrolled_at is not None
+        await asyncio.to_thread(work)
+        await self.note(row, then)
+        return self.repaired(what, then)
+
+
+def _write_off(session: Session, serial: str) -> None:
+    session.execute(
+        update(TokenRow)
+        .where(TokenRow.serial_number == serial, TokenRow.state == TokenState.IN_STOCK)
+        .values(state=TokenState.WRITTEN_OFF)
+    )
