@@ -136,6 +136,8 @@ class Incidents:
             ends = row.closed_at is None and state.closed_at is not None
             row.status, row.closed_at, row.closed_by = state.status, state.closed_at, state.closed_by
             promises.store(session, row.first_run_id, state.journey_id, state.promises, state.closed_at)
-            audit.append(session, state.journey_id, writing.run_id, state.unwritten, gapless=not writing.again)
+            audit.append(
+                session, state.journey_id, writing.run_id, state.unwritten, after=0 if writing.again else state.written
+            )
         for what, kept in judged([], state.promises) if ends else ():
             PROMISES.labels(what, "yes" if kept else "no").inc()

@@ -212,14 +212,14 @@ class Records:
     def write(self, writing: Writing) -> None:
         """Brings the journey's row, its token's state and its links to what the journey says, and appends to the audit
         trail: one transaction, harmless when repeated. Raises `behind`."""
-        journey, gapless = writing.journey, not writing.again
+        journey, after = writing.journey, 0 if writing.again else writing.journey.written
         with telling_behind(), self._sessions.begin() as session:
             row = _regained(session, writing) if writing.again else session.get(JourneyRow, journey.journey_id)
             if row is None:
                 raise behind()
             if not row.live and not journey.ended:
                 # A journey that was restored to an earlier state must not bring back a token that is refused by now.
-                audit.append(session, journey.journey_id, writing.run_id, journey.unwritten, gapless=gapless)
+                audit.append(session, journey.journey_id, writing.run_id, journey.unwritten, after=after)
                 return
             settled, synced_before = judged(row.promises or [], journey.promises), row.active_at is not None
             for column in _COPIED:
@@ -231,7 +231,7 @@ class Records:
             row.shipping_address = journey.shipping_address.model_dump() if journey.shipping_address else None
             _write_promises(session, row, journey)
             _follow(session, journey)
-            audit.append(session, journey.journey_id, writing.run_id, journey.unwritten, gapless=gapless)
+            audit.append(session, journey.journey_id, writing.run_id, journey.unwritten, after=after)
         # Once it is written: what is rolled back and written again counts once.
         for what, kept in settled:
             PROMISES.labels(what, "yes" if kept else "no").inc()
@@ -264,7 +264,17 @@ def _regained(session: Session, writing: Writing) -> JourneyRow:
     """The row, and the token that the journey holds, where a backup has lost them. A token that another journey has got
     meanwhile stays with that one: `Reconcile` tells a person."""
     journey = writing.journey
-    if journey.serial_number and journey.kind is Kind.HARD and not journey.ended:
+    if journey.serial_number and journey.kind is Kind.HARD and (journey.shipped or not journey.ended):
+        # Before it took this one it may have had another, which is scanned instead.
+        session.execute(
+            update(TokenRow)
+            .where(
+                TokenRow.journey_id == journey.journey_id,
+                TokenRow.serial_number != journey.serial_number,
+                TokenRow.state == TokenState.ASSIGNED,
+            )
+            .values(state=TokenState.IN_STOCK, journey_id=None)
+        )
         session.execute(
             update(TokenRow)
             .where(TokenRow.serial_number == journey.serial_number, TokenRow.state == TokenState.IN_STOCK)
@@ -272,6 +282,11 @@ def _regained(session: Session, writing: Writing) -> JourneyRow:
         )
     row = session.get(JourneyRow, journey.journey_id)
     if row is None:
+        place = select(JourneyRow.journey_id).where(
+            JourneyRow.live, JourneyRow.prescriber_id == journey.prescriber_id, JourneyRow.kind == journey.kind
+        )
+        if not journey.ended and session.scalars(place).first() is not None:
+            raise behind()  # another one has its place: a person decides, as `Reconcile` says
         row = JourneyRow(
             journey_id=journey.journey_id,
             first_run_id=writing.run_id,

@@ -9,6 +9,7 @@ from temporalio.client import Client
 
 from activities.carrier import Carrier
 from activities.directory import Directory
+from activities.records import Records
 from activities.repairing.endings import EndingLook
 from activities.repairing.journeys import JourneyLook
 from activities.repairing.looking import Looking, Tools
@@ -58,7 +59,7 @@ class Repairs:
         policy: Policy,
     ) -> None:
         self._sessions = sessions
-        self._tools = Tools(sessions, client, *parties, stock)
+        self._tools = Tools(sessions, client, *parties, stock, Records(sessions, policy))
         self._policy = policy
 
     @activity.defn(name="reconcile.limit")

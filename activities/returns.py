@@ -160,7 +160,9 @@ class Returns:
                     update(TokenRow).where(TokenRow.serial_number == state.serial_number).values(state=token)
                 )
             promises.store(session, writing.run_id, state.journey_id, state.promises, state.written_off_at)
-            audit.append(session, state.journey_id, writing.run_id, state.unwritten, gapless=not writing.again)
+            audit.append(
+                session, state.journey_id, writing.run_id, state.unwritten, after=0 if writing.again else state.written
+            )
         for what, kept in judged([], state.promises) if ends else ():
             PROMISES.labels(what, "yes" if kept else "no").inc()
 

@@ -25,10 +25,10 @@ def append(
     entries: Iterable[Entry],
     facts: dict[str, Any] | None = None,
     *,
-    gapless: bool = False,
+    after: int = 0,
 ) -> None:
     """Adds what is not there yet. Entries are known by run and number, so that a retry adds nothing. `facts` go with each.
-    `gapless`: raises Gap where the run's entry before the first of them is not there.
+    `after`: the run's entry of that number has to be there already; raises Gap where it is not. 0: none has.
     A journey that was reset in Temporal counts anew under the same run; what is another entry than the one of that number is
     added, too. Only writers of the same journey wait for one another: each chain has its own head."""
     head = session.get(AuditHead, journey_id, with_for_update=True)
@@ -36,7 +36,7 @@ def append(
         head = AuditHead(journey_id=journey_id, number=0, hash=START)
         session.add(head)
     keyed = {f"{run_id}:{entry.number}": entry for entry in entries}
-    before = {f"{run_id}:{entry.number - 1}" for entry in list(keyed.values())[:1] if gapless and entry.number > 1}
+    before = {f"{run_id}:{after}"} if after else set[str]()
     known = {row.entry: row for row in session.scalars(select(AuditRow).where(AuditRow.entry.in_({*keyed, *before})))}
     if not before <= known.keys():
         raise Gap(journey_id)

@@ -96,6 +96,11 @@ class Chronicle(BaseModel):
         raise NotImplementedError
 
     @property
+    def written(self) -> int:
+        """The number of the latest entry that is written."""
+        return self.entries - len(self.unwritten)
+
+    @property
     def action_due_by(self) -> datetime | None:
         """When the next promise that is not met yet falls due; one that is overdue stays until it is met."""
         open_ = [promise.due for promise in self.promises if not promise.met_at]

@@ -11,6 +11,8 @@ from domain.policy import Policy
 from domain.reasons import LOSS, DeactivationReason
 from domain.status import ENDED, TRANSITIONS, Kind, Status
 
+HANDED_OVER = "handed to the carrier"
+"""When the device leaves, in the timeline."""
 PROCESSED = "processed in time"
 COMING_BACK = "is coming back to the sender"
 """Of a parcel, in the timeline: by it a journey that is taken up again knows who brings the token."""

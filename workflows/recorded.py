@@ -254,6 +254,10 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
             except ApplicationError as failure:
                 if failure.type != BEHIND:
                     raise
+                if again:
+                    # There is no place for it while another one is live; a person decides which of the two ends.
+                    at = self.now() + ASK_AGAIN
+                    await self.waited(lambda: self.state.ended, at=at, summary="Is there a place in the records?")
                 self.to_write_again = True
                 continue
             self.is_written(written, face)

@@ -130,8 +130,9 @@ class ReturnByMail(RecordedWorkflow[Return]):
         state.promise(promises.RETURNED, state.return_by)
         match resumed.how:
             case How.RECEIVED:
-                state.receive(now, "Reconcile", condition=None)
-                state.keep(promises.RETURNED, now)
+                at = min(now, state.return_by)  # later it would have been written off
+                state.receive(at, self.request.received_by or "unknown", self.request.condition)
+                state.keep(promises.RETURNED, at)
             case How.WRITTEN_OFF:
                 state.breach(promises.RETURNED, "it did not come")
                 state.write_off(now)

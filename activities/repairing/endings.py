@@ -3,6 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from activities.repairing.ended import recalled
 from activities.repairing.looking import WHY, Looking
 from database.tables import IncidentRow, ReplacementRow, ReturnRow
 from domain.incident import IncidentStatus
@@ -25,7 +26,16 @@ class EndingLook(Looking):
             case "replacements", _:
                 return await self._gone_replacement()
             case _:
-                return await self.write_again("its records are missing")
+                return await self._unrecorded()
+
+    async def _unrecorded(self) -> Finding | None:
+        """With it the journey may be lost that has started it and ended."""
+        snapshot = await self.snapshot()
+        if snapshot is None:
+            return None
+        if self.may_touch and await self.row(snapshot["journey_id"]) is None:
+            await recalled(self, snapshot["journey_id"])
+        return await self.write_again("its records are missing")
 
     async def _gone_return(self) -> Finding | None:
         closed = await self.closed()
@@ -38,10 +48,14 @@ class EndingLook(Looking):
             return None
         what = f"token {row.serial_number} is awaited in the records, and {WHY[closed]}"
         body = {"journey_id": row.journey_id, "serial_number": row.serial_number}
-        how = How.CARRY_ON
-        if closed == "COMPLETED":
-            how = _ENDED_AS[(await self.handle().result())["status"]]
-        return await self.resumed("ReturnByMail", body, how, WHY[closed], what)
+        if closed != "COMPLETED":
+            return await self.resumed("ReturnByMail", body, How.CARRY_ON, WHY[closed], what)
+        said = await self.said()
+        for each in said["timeline"]:
+            if each["what"].startswith("received"):
+                body |= {"received_by": each["by"], "condition": each["what"].partition(", ")[2] or None}
+        given = {name: value for name, value in body.items() if value is not None}
+        return await self.resumed("ReturnByMail", given, _ENDED_AS[said["status"]], WHY[closed], what)
 
     async def _gone_incident(self) -> Finding | None:
         closed = await self.closed()

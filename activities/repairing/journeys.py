@@ -2,6 +2,7 @@
 
 from sqlalchemy import select
 
+from activities.repairing.ended import recalled
 from activities.repairing.looking import WHY, Looking
 from database.tables import JourneyRow
 from domain.reconciling import Finding
@@ -30,9 +31,17 @@ class JourneyLook(Looking):
             return None
         if not row.live and closed not in ("TERMINATED", "TIMED_OUT"):
             return None
-        how = how_to_go_on(Status(row.status), Kind(row.kind), row.shipped_at is not None, closed)
         what = f"the journey is {row.status} in the records, and {WHY[closed]}"
+        if closed == "COMPLETED":
+            return await self._ended(what)
+        how = how_to_go_on(Status(row.status), Kind(row.kind), row.shipped_at is not None, closed)
         return await self._resume_journey(row, how, WHY[closed], what)
+
+    async def _ended(self, what: str) -> Finding:
+        if not self.may_touch:
+            return self.left(what, "it would be ended in the records, too")
+        then = await recalled(self, self.about)
+        return self.repaired(what, "ended in the records, too") if then is None else self.person(what, then)
 
     async def _resume_journey(self, row: JourneyRow, how: How, why: str, what: str) -> Finding | None:
         body = {"prescriber_id": row.prescriber_id, "kind": row.kind}

@@ -15,6 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities import resumptions
 from activities.carrier import Carrier
 from activities.directory import Directory
+from activities.records import Records
 from activities.stock import Stock
 from activities.vendor import Vendor
 from database import audit
@@ -54,6 +55,7 @@ class Tools:
     carrier: Carrier
     directory: Directory
     stock: Stock
+    records: Records
 
 
 class Looking:
@@ -78,10 +80,15 @@ class Looking:
         latest = await self._described(workflow_id)
         return latest and _name_of(latest)
 
-    async def closed_here(self) -> str | None:
+    async def closed_here(self, workflow_id: str | None = None) -> str | None:
         """The same, of a workflow on this task queue: others' have no worker here who could answer for them."""
-        latest = await self._described()
+        latest = await self._described(workflow_id)
         return _name_of(latest) if latest and latest.task_queue == activity.info().task_queue else None
+
+    async def first_run_id(self, workflow_id: str) -> str:
+        """Under which records and letters know it."""
+        latest = await self.handle(workflow_id).describe()
+        return latest.raw_description.workflow_execution_info.first_run_id
 
     async def _described(self, workflow_id: str | None = None) -> WorkflowExecutionDescription | None:
         try:
@@ -93,9 +100,11 @@ class Looking:
 
     async def snapshot(self) -> dict[str, Any] | None:
         """What the workflow says of itself; None where it does not run any more."""
-        if await self.closed() != "RUNNING":
-            return None
-        return await asyncio.wait_for(self.handle().query("status"), 10)
+        return await self.said() if await self.closed() == "RUNNING" else None
+
+    async def said(self, workflow_id: str | None = None) -> dict[str, Any]:
+        """The same of the latest run, whether it runs or has ended."""
+        return await asyncio.wait_for(self.handle(workflow_id).query("status"), 10)
 
     async def read(self, question: Callable[[Session], Any]) -> Any:
         def ask() -> Any:
@@ -110,6 +119,10 @@ class Looking:
                 return work(session)
 
         return await asyncio.to_thread(write)
+
+    async def act(self, activity_: Callable[[Any], None], body: Any) -> None:
+        """One of the other activities, as a part of this one."""
+        await asyncio.to_thread(activity_, body)
 
     async def row(self, journey_id: str | None = None) -> JourneyRow | None:
         return await self.read(lambda session: session.get(JourneyRow, journey_id or self.about))

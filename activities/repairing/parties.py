@@ -4,12 +4,13 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
+from activities.repairing.ended import recalled
 from activities.repairing.looking import Looking
 from activities.vendor import VendorOrder
-from database.tables import JourneyRow, ReturnRow, TokenRow
+from database.tables import IncidentRow, JourneyRow, ReturnRow, TokenRow
 from domain.reconciling import Finding
 from domain.status import Kind, Status
 from domain.token_state import IN_THE_JOURNEYS_HANDS, TokenState
@@ -51,7 +52,13 @@ class PartyLook(Looking):
         what = f"the serial is {token.state}, and no live journey holds it"
         if row is None:
             return self.person(what, "find out where the device is, and tell engineering: no journey is known for it")
-        if token.state != TokenState.ASSIGNED or row.shipped_at is not None:
+        if token.state == TokenState.ASSIGNED and row.shipped_at is not None:
+            return self.person(
+                what, "find out where the device is, and tell engineering: its journey says that it was shipped"
+            )
+        if token.state != TokenState.ASSIGNED:
+            if await self.read(lambda session: session.scalars(_losses_of(row.journey_id)).first()):
+                return await self._written_off(row, what)
             found = json.dumps({"journey_id": row.journey_id, "serial_number": self.about, "received_by": "your name"})
             lost = json.dumps({"journey_id": row.journey_id, "reason": "lost"})
             return self.person(
@@ -60,9 +67,16 @@ class PartyLook(Looking):
             )
         if not self.may_touch:
             return self.left(what, "it would be put back into stock")
-        await asyncio.to_thread(self.tools.stock.release, row.journey_id)
+        await self.act(self.tools.stock.release, row.journey_id)
         await self.note(row, f"token {self.about} put back into stock")
         return self.repaired(what, "put back into stock: it was never shipped")
+
+    async def _written_off(self, row: JourneyRow, what: str) -> Finding:
+        if not self.may_touch:
+            return self.left(what, "it would be written off: it was reported lost")
+        await self.write(lambda session: _write_off(session, row.journey_id))
+        await self.note(row, f"token {self.about} written off: it was reported lost")
+        return self.repaired(what, "written off: it was reported lost")
 
     async def _at_vendor(self) -> Finding | None:
         row, matter = await self.row(), self.suspect.matter
@@ -118,26 +132,15 @@ class PartyLook(Looking):
         return None
 
     async def _stopped_unrecorded(self) -> Finding | None:
-        """A parcel of a journey that began and ended after the moment to which the database was restored: it can't write itself
-        again, and its device, which has left, must not be given out a second time."""
-        snapshot = await asyncio.wait_for(self.handle().query("status"), 10)
-        serial = snapshot.get("serial_number")
-        token = await self.read(lambda session: session.get(TokenRow, serial)) if serial else None
-        if token is None or "return_id" in snapshot:
-            return None
-        what = f"the journey has ended, {snapshot['status']}, and is not in the records; its serial {serial} is {token.state}"
-        if token.journey_id not in (None, self.about):
-            return self.person(
-                f"{what}, for {token.journey_id}", f"the device has left with {self.about}: cancel {token.journey_id}"
-            )
-        if token.state != TokenState.IN_STOCK:
-            return None
+        """A parcel of a journey that began and ended after the moment to which the database was restored. Its device has left, and
+        must not be given out a second time."""
+        what = "the carrier has sold a label for this journey, which has ended, and the records do not know it"
+        if "return_id" in await self.said():
+            return None  # its journey has one, too
         if not self.may_touch:
-            return self.left(what, "it would be taken out of stock")
-        await self.write(lambda session: _write_off(session, token.serial_number))
-        entry = f"token {serial} taken out of stock: it has left with this journey, which the database has lost"
-        await self.append(self.about, entry, snapshot["status"])
-        return self.repaired(what, "taken out of stock: the device has left")
+            return self.left(what, "it would be put back into the records")
+        then = await recalled(self, self.about)
+        return self.repaired(what, "put back into the records") if then is None else self.person(what, then)
 
     def _register(self) -> None:
         self.tools.vendor.provision(self._order)
@@ -161,9 +164,13 @@ class PartyLook(Looking):
         return self.repaired(what, then)
 
 
-def _write_off(session: Session, serial: str) -> None:
+def _losses_of(journey_id: str) -> Select[str]:
+    return select(IncidentRow.incident_id).where(IncidentRow.journey_id == journey_id)
+
+
+def _write_off(session: Session, journey_id: str) -> None:
     session.execute(
         update(TokenRow)
-        .where(TokenRow.serial_number == serial, TokenRow.state == TokenState.IN_STOCK)
+        .where(TokenRow.journey_id == journey_id, TokenRow.state.in_(IN_THE_JOURNEYS_HANDS))
         .values(state=TokenState.WRITTEN_OFF)
     )

@@ -128,6 +128,19 @@ def write_as_0_1_0(session: Session, journey: str, count: int, when: datetime = 
     )
 
 
+def test_nothing_is_added_behind_what_is_not_there(trail: Trail) -> None:
+    with trail.sessions() as session:
+        before = session.query(AuditRow).count()
+        for after, added in ((ROWS, ()), (ROWS, (ROWS,)), (2, (3,))):
+            audit.append(session, "new", "run-new", entries(*added), after=after)
+        for after, added in ((ROWS + 1, ()), (ROWS + 1, (ROWS + 2,)), (ROWS + 7, (ROWS + 8, ROWS + 9))):
+            with pytest.raises(audit.Gap):
+                audit.append(session, "new", "run-new", entries(*added), after=after)
+        with pytest.raises(audit.Gap):
+            audit.append(session, "new", "run-of-another", entries(2), after=1)
+        assert session.query(AuditRow).count() == before
+
+
 def test_a_whole_trail_has_no_faults_and_writing_again_adds_nothing(trail: Trail) -> None:
     with trail.sessions.begin() as session:
         audit.append(session, "new", "run-new", entries(2, 3, 4))

@@ -88,6 +88,13 @@ async def test_nothing_is_forgotten_and_nothing_done_twice(stage: Stage, databas
     emails = Counter(message["Message-ID"] for message in stage.mailbox.messages())
     await (await stage.open("AnchorAudit")).result()
 
+    lived = {
+        journey.id: [
+            what for (what,) in stage.rows(f"select what from audit where journey_id = '{journey.id}' order by number")
+        ]
+        for journey in journeys
+    }
+
     # The disk breaks; the backup is put back while the worker is down, as docs/backup.md says.
     await stage.stop_worker()
     stage.sessions.kw["bind"].dispose()
@@ -115,6 +122,15 @@ async def test_nothing_is_forgotten_and_nothing_done_twice(stage: Stage, databas
 
     if not RECONCILES:
         pytest.skip("Reconcile is not here yet")
+    # One that the database does not know any more, and one that it knows as it was: they go on before anybody has looked.
+    await new.update("edit", {"email": "desk@clinic.example", "by": "Ann"})
+    await shipped.signal("edit", {"email": "too.late@clinic.example"})
+    await new.wait(seconds=5)
+    await shipped.wait(seconds=5)
+    said = [what for (what,) in stage.rows(f"select what from audit where journey_id = '{shipped.id}' order by number")]
+    assert said[-4:] == [*lived[shipped.id][-3:], "refused: edit"]
+    said = [what for (what,) in stage.rows(f"select what from audit where journey_id = '{new.id}' order by number")]
+    assert said == [*lived[new.id], "edited: email"]
     await reconcile(stage)
     for journey in journeys:
         snapshot = await journey.status()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from activities.calendar import Calendar, CalendarQuestion, ShippingAnswer
 from activities.carrier import Carrier, LabelOrder
 from activities.vendor import Vendor, VendorOrder
+from domain.journey import HANDED_OVER
 from domain.status import Kind, Status
 from workflows import calls
 from workflows.stages import promises
@@ -59,7 +60,7 @@ async def _ship(journey: "TokenJourney") -> None:
     elif journey.since_0_2:
         journey.expected = planned.window
     now = journey.now()
-    state.enter(Status.SHIPPED, now, "handed to the carrier")
+    state.enter(Status.SHIPPED, now, HANDED_OVER)
     state.keep(promises.SHIPPED, now)
 
 
