@@ -17,7 +17,7 @@ from database.tables import IncidentRow, JourneyRow, ReplacementRow, ReturnRow, 
 from domain.incident import IncidentStatus
 from domain.reconciling import Look, Suspect
 from domain.status import ENDED, Kind, Status
-from domain.token_state import IN_THE_JOURNEYS_HANDS
+from domain.token_state import IN_THE_JOURNEYS_HANDS, TokenState
 
 MOST_SUSPECTS = 1000
 """Of one look in one run; the others are counted, and are the next run's."""
@@ -173,7 +173,12 @@ class Comparison:
         claimed = (
             select(JourneyRow.serial_number)
             .join(TokenRow, TokenRow.serial_number == JourneyRow.serial_number)
-            .where(JourneyRow.live, or_(TokenRow.journey_id != JourneyRow.journey_id, TokenRow.journey_id.is_(None)))
+            .where(
+                or_(
+                    JourneyRow.live & or_(TokenRow.journey_id != JourneyRow.journey_id, TokenRow.journey_id.is_(None)),
+                    JourneyRow.shipped_at.is_not(None) & (TokenRow.state == TokenState.IN_STOCK),
+                )
+            )
         )
         with self._sessions() as session:
             for serial in session.scalars(claimed.limit(MOST_SUSPECTS)):

@@ -14,6 +14,7 @@ from domain.status import ENDED, TRANSITIONS, Kind, Status
 HANDED_OVER = "handed to the carrier"
 """When the device leaves, in the timeline."""
 PROCESSED = "processed in time"
+SHIPPED = "shipped the day it is processed"
 COMING_BACK = "is coming back to the sender"
 """Of a parcel, in the timeline: by it a journey that is taken up again knows who brings the token."""
 

@@ -256,8 +256,9 @@ class RecordedWorkflow(AnyMessage, Generic[S]):
                     raise
                 if again:
                     # There is no place for it while another one is live; a person decides which of the two ends.
-                    at = self.now() + ASK_AGAIN
-                    await self.waited(lambda: self.state.ended, at=at, summary="Is there a place in the records?")
+                    self.to_write_again = False
+                    at, summary = self.now() + ASK_AGAIN, "Is there a place in the records?"
+                    await self.waited(lambda: self.state.ended or self.to_write_again, at=at, summary=summary)
                 self.to_write_again = True
                 continue
             self.is_written(written, face)

@@ -12,7 +12,7 @@ from activities.repairing.looking import Looking
 from database.tables import JourneyRow, Prescriber, TokenRow
 from domain.address import Address
 from domain.chronicle import Promise
-from domain.journey import HANDED_OVER, Journey
+from domain.journey import HANDED_OVER, PROCESSED, SHIPPED, Journey
 from domain.peers import return_id
 from domain.returning import ReturnStatus
 from domain.status import Kind, Status
@@ -30,38 +30,62 @@ _ENDINGS = ("deactivated", "cancelled", "lost", "never")
 
 async def recalled(look: Looking, journey_id: str) -> str | None:
     """Brings the row of a journey that has ended, and its serial, to what it says. What a person has to do about it, and then
-    nothing is done; else None."""
+    nothing is done; else None. Done twice it is done once."""
     if await look.closed_here(journey_id) != "COMPLETED":
         return "look the journey up in the Temporal UI, find out where its device is, and tell engineering"
     said = await look.said(journey_id)
-    holder = await look.read(lambda session: _other_holder(session, said))
+    if await look.read(lambda session: session.get(Prescriber, said["prescriber_id"])) is None:
+        return f"put prescriber {said['prescriber_id']} back into the database, and start Reconcile again"
+    journey = await look.read(lambda session: _as_it_ended(session, said))
+    holder = await look.read(lambda session: _other_holder(session, journey))
     if holder is not None:
         return (
-            f"the device {said['serial_number']} has left with {journey_id}: cancel {holder}, and start Reconcile again"
+            f"the device {journey.serial_number} has left with {journey_id}: cancel {holder}, and start Reconcile again"
         )
     back = await look.closed_here(return_id(journey_id))
-    was_received = back == "COMPLETED" and (await look.said(return_id(journey_id)))["status"] == ReturnStatus.RECEIVED
-    journey = await look.read(lambda session: _as_it_ended(session, said))
-    journey.in_possession = back is not None
-    journey.lost_in_transit = back is None
+    journey.in_possession = back in ("RUNNING", "COMPLETED")
+    journey.lost_in_transit = not journey.in_possession
     run_id = await look.first_run_id(journey_id)
+    # What a second try would not do any more comes first: by then the records have it.
+    await look.append(journey_id, "the records have it again, as its workflow has ended it", journey.status)
+    if back == "COMPLETED":
+        state = _came_back(await look.said(return_id(journey_id)))
+        await look.write(lambda session: _settle(session, journey, state))
     await look.act(look.tools.records.write, Writing(run_id=run_id, journey=journey, again=True))
     if journey.kind is Kind.HARD and not journey.shipped:
         await look.act(look.tools.stock.release, journey_id)
-    elif back == "COMPLETED":
-        state = TokenState.RETURNED if was_received else TokenState.WRITTEN_OFF
-        await look.write(lambda session: _come_back(session, journey_id, state))
-    await look.append(journey_id, "the records have it again, as its workflow has ended it", journey.status)
     return None
 
 
-def _other_holder(session: Session, said: dict[str, Any]) -> str | None:
+def _other_holder(session: Session, journey: Journey) -> str | None:
     """Who has been given the serial of a device that had left."""
-    token = session.get(TokenRow, said["serial_number"]) if said["serial_number"] else None
-    left = any(each["what"] == HANDED_OVER for each in said["timeline"])
-    if token is None or not left or token.state not in IN_THE_JOURNEYS_HANDS:
+    token = session.get(TokenRow, journey.serial_number) if journey.serial_number else None
+    if token is None or not journey.shipped or token.state not in IN_THE_JOURNEYS_HANDS:
         return None
-    return token.journey_id if token.journey_id != said["journey_id"] else None
+    return token.journey_id if token.journey_id != journey.journey_id else None
+
+
+def _came_back(said: dict[str, Any]) -> TokenState:
+    """What its return has made of the device."""
+    if said["status"] != ReturnStatus.RECEIVED:
+        return TokenState.WRITTEN_OFF
+    destroyed = any(each["what"].lower().startswith("received, destroyed") for each in said["timeline"])
+    return TokenState.DESTROYED if destroyed else TokenState.RETURNED
+
+
+def _settle(session: Session, journey: Journey, state: TokenState) -> None:
+    own = update(TokenRow).where(
+        TokenRow.journey_id == journey.journey_id, TokenRow.serial_number != journey.serial_number
+    )
+    session.execute(own.where(TokenRow.state == TokenState.ASSIGNED).values(state=TokenState.IN_STOCK, journey_id=None))
+    session.execute(
+        update(TokenRow)
+        .where(
+            TokenRow.serial_number == journey.serial_number,
+            TokenRow.state.in_((*IN_THE_JOURNEYS_HANDS, TokenState.IN_STOCK, TokenState.COMING_BACK)),
+        )
+        .values(state=state, journey_id=journey.journey_id)
+    )
 
 
 def _as_it_ended(session: Session, said: dict[str, Any]) -> Journey:
@@ -91,12 +115,10 @@ def _as_it_ended(session: Session, said: dict[str, Any]) -> Journey:
         if journey.ended_at is None and each["what"].startswith(_ENDINGS):
             journey.ended_at = at
     journey.ended_at = journey.ended_at or at
+    # Of a long life the latest lines are left, but all promises.
+    for promise in journey.promises:
+        if promise.what == PROCESSED:
+            journey.processed_at = journey.processed_at or promise.met_at
+        elif promise.what == SHIPPED:
+            journey.shipped_at = journey.shipped_at or promise.met_at
     return journey
-
-
-def _come_back(session: Session, journey_id: str, state: TokenState) -> None:
-    session.execute(
-        update(TokenRow)
-        .where(TokenRow.journey_id == journey_id, TokenRow.state == TokenState.COMING_BACK)
-        .values(state=state)
-    )

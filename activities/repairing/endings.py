@@ -1,11 +1,16 @@
 """Returns, incidents and replacements: gone, or unknown to the records."""
 
+from datetime import datetime
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from activities.repairing.ended import recalled
 from activities.repairing.looking import WHY, Looking
+from database import promises
 from database.tables import IncidentRow, ReplacementRow, ReturnRow
+from domain.chronicle import Promise
 from domain.incident import IncidentStatus
 from domain.reconciling import Finding
 from domain.resumption import How
@@ -33,9 +38,10 @@ class EndingLook(Looking):
         snapshot = await self.snapshot()
         if snapshot is None:
             return None
+        finding = await self.write_again("its records are missing")
         if self.may_touch and await self.row(snapshot["journey_id"]) is None:
             await recalled(self, snapshot["journey_id"])
-        return await self.write_again("its records are missing")
+        return finding
 
     async def _gone_return(self) -> Finding | None:
         closed = await self.closed()
@@ -63,8 +69,18 @@ class EndingLook(Looking):
         if closed == "RUNNING" or row is None or row.status == IncidentStatus.CLOSED:
             return None
         what = f"the loss is not reported in the records, and {WHY[closed]}"
+        if closed == "COMPLETED":
+            return await self._closed_incident(what)
         body = {"journey_id": row.journey_id, "reason": row.reason}
         return await self.resumed("SecurityIncident", body, How.CARRY_ON, WHY[closed], what)
+
+    async def _closed_incident(self, what: str) -> Finding:
+        if not self.may_touch:
+            return self.left(what, "it would be closed in the records, too")
+        said = await self.said()
+        await self.write(lambda session: _close(session, self.about, said))
+        await self.append(said["journey_id"], f"its incident was closed by {said['closed_by']} before", said["status"])
+        return self.repaired(what, "closed in the records, too")
 
     async def _gone_replacement(self) -> Finding | None:
         row = await self.read(lambda session: session.get(ReplacementRow, self.about))
@@ -74,6 +90,11 @@ class EndingLook(Looking):
         if closed == "RUNNING" or old is None:
             return None
         what = f"the replacement of the token stands half-way, and {WHY[closed]}"
+        if await self.row(row.successor_id) is not None:
+            if not self.may_touch:
+                return self.left(what, "it would be finished in the records, too")
+            await self.write(lambda session: _finish(session, self.about, self.at))
+            return self.repaired(what, "finished in the records, too: the new token is requested")
         if old.live:
             if not self.may_touch:
                 return self.left(what, "the prescriber's place would be given back")
@@ -91,6 +112,23 @@ class EndingLook(Looking):
         if not await self.start("ReplaceToken", order, row.workflow_id):
             return None
         return self.repaired(what, "the old token is deactivated, so the new one is requested")
+
+
+def _close(session: Session, incident_id: str, said: dict[str, Any]) -> None:
+    row = session.get_one(IncidentRow, incident_id)
+    row.status, row.closed_by, row.closed_at = (
+        IncidentStatus.CLOSED,
+        said["closed_by"],
+        datetime.fromisoformat(said["closed_at"]),
+    )
+    met = [Promise.model_validate(each) for each in said["promises"]]
+    promises.store(session, row.first_run_id, row.journey_id, met, row.closed_at)
+
+
+def _finish(session: Session, journey_id: str, at: datetime) -> None:
+    row = session.get_one(ReplacementRow, journey_id)
+    row.finished_at = at
+    row.email = row.shipping_address = None
 
 
 def _give_back(session: Session, journey_id: str) -> None:

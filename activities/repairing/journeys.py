@@ -1,10 +1,13 @@
 """Tokens' journeys: gone, unknown to the records, or other than the records have them."""
 
 from sqlalchemy import select
+from temporalio.client import WorkflowQueryFailedError
+from temporalio.service import RPCError
 
 from activities.repairing.ended import recalled
 from activities.repairing.looking import WHY, Looking
 from database.tables import JourneyRow
+from domain.journey import SHIPPED
 from domain.reconciling import Finding
 from domain.resumption import How, how_to_go_on
 from domain.status import ENDED, Kind, Status
@@ -34,8 +37,23 @@ class JourneyLook(Looking):
         what = f"the journey is {row.status} in the records, and {WHY[closed]}"
         if closed == "COMPLETED":
             return await self._ended(what)
+        if await self._has_left(row):
+            return self.person(
+                f"the device has left, {WHY[closed]}, and the records have it as {row.status}",
+                "find out where the device is, and tell engineering: it can't go on from these records",
+            )
         how = how_to_go_on(Status(row.status), Kind(row.kind), row.shipped_at is not None, closed)
         return await self._resume_journey(row, how, WHY[closed], what)
+
+    async def _has_left(self, row: JourneyRow) -> bool:
+        """Its device, as the workflow said before it was stopped, and the records do not know: they were restored."""
+        if row.kind == Kind.SOFT or row.shipped_at is not None or await self.closed_here() is None:
+            return False
+        try:
+            said = await self.said()
+        except (RPCError, WorkflowQueryFailedError, TimeoutError):
+            return False
+        return any(each["what"] == SHIPPED and each["met_at"] for each in said["promises"])
 
     async def _ended(self, what: str) -> Finding:
         if not self.may_touch:

@@ -66,7 +66,7 @@ class Looking:
         self.may_touch = may_touch
         self.suspect = suspect
         self.about = suspect.about
-        self._at = activity.info().started_time
+        self.at = activity.info().started_time
 
     async def look(self) -> Finding | None:
         """What was wrong and what became of it; None where nothing is wrong (any more)."""
@@ -131,13 +131,13 @@ class Looking:
         await self.append(row.journey_id, what, row.status)
 
     async def append(self, journey_id: str, what: str, status: str) -> None:
-        entry = Entry(number=0, at=self._at, what=f"Reconcile: {what}", by="Reconcile", status=status)
+        entry = Entry(number=0, at=self.at, what=f"Reconcile: {what}", by="Reconcile", status=status)
         await self.write(lambda session: audit.append_beside(session, journey_id, entry))
 
     async def resumed(self, name: str, body: dict[str, Any], how: How, why: str, what: str) -> Finding | None:
         if not self.may_touch:
             return self.left(what, f"it would be {_DONE[how]}")
-        ticket = await self.write(lambda session: resumptions.offer(session, self.about, how, why, self._at))
+        ticket = await self.write(lambda session: resumptions.offer(session, self.about, how, why, self.at))
         if not await self.start(name, {**body, "resume": ticket}, self.about):
             return None
         return self.repaired(what, _DONE[how])

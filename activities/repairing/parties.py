@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from activities.repairing.ended import recalled
@@ -30,6 +30,8 @@ class PartyLook(Looking):
 
     async def _serial(self) -> Finding | None:
         token = await self.read(lambda session: session.get(TokenRow, self.about))
+        if token is not None and token.state == TokenState.IN_STOCK:
+            return await self._in_stock()
         if token is None or token.state not in IN_THE_JOURNEYS_HANDS:
             return None
         if self.suspect.matter == "held by another":
@@ -70,6 +72,20 @@ class PartyLook(Looking):
         await self.act(self.tools.stock.release, row.journey_id)
         await self.note(row, f"token {self.about} put back into stock")
         return self.repaired(what, "put back into stock: it was never shipped")
+
+    async def _in_stock(self) -> Finding | None:
+        """Its file was imported again after the journey that has it had written itself again."""
+        claims = or_(JourneyRow.live, JourneyRow.shipped_at.is_not(None))
+        whose = select(JourneyRow).where(JourneyRow.serial_number == self.about, claims)
+        row = await self.read(lambda session: session.scalars(whose.order_by(JourneyRow.live.desc())).first())
+        if row is None:
+            return None
+        what = f"the serial is in stock, and stands in the records of {row.journey_id}, which is {row.status}"
+        if not self.may_touch:
+            return self.left(what, "it would be taken out of stock")
+        await self.write(lambda session: _take_out(session, self.about, row))
+        await self.note(row, f"token {self.about} taken out of stock again")
+        return self.repaired(what, "taken out of stock")
 
     async def _written_off(self, row: JourneyRow, what: str) -> Finding:
         if not self.may_touch:
@@ -162,6 +178,17 @@ class PartyLook(Looking):
         await asyncio.to_thread(work)
         await self.note(row, then)
         return self.repaired(what, then)
+
+
+def _take_out(session: Session, serial: str, row: JourneyRow) -> None:
+    state = TokenState.ASSIGNED if row.shipped_at is None else TokenState.SHIPPED
+    if row.status == Status.ACTIVE:
+        state = TokenState.ACTIVE
+    session.execute(
+        update(TokenRow)
+        .where(TokenRow.serial_number == serial, TokenRow.state == TokenState.IN_STOCK)
+        .values(state=state if row.live else TokenState.WRITTEN_OFF, journey_id=row.journey_id)
+    )
 
 
 def _losses_of(journey_id: str) -> Select[str]:

@@ -4,7 +4,7 @@ import json
 import re
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from temporalio.client import Client
 
 from database import audit
 from domain.peers import incident_id, return_id
-from tests.journeys.test_reconcile import again, ours, reconciled, requested
-from tests.stage import EVENING, Play, Stage, Theatre
+from tests.journeys.test_reconcile import again, claimed, ours, reconciled, requested
+from tests.stage import EVENING, Play, Stage, Theatre, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +104,10 @@ async def test_a_vendor_that_has_lost_its_tokens(stage: Stage) -> None:
     assert (await reconciled(stage))["repaired"] == 0
 
 
-async def test_a_live_token_that_the_records_have_forgotten_beside_another(stage: Stage) -> None:
+@pytest.mark.parametrize("the_forgotten_one_ends", [True, False])
+async def test_a_live_token_that_the_records_have_forgotten_beside_another(
+    stage: Stage, the_forgotten_one_ends: bool
+) -> None:
     forgotten = await requested(stage, "hard", "P-1001", "Requested")
     written(stage, f"delete from journeys where journey_id = '{forgotten.id}'")
     other = await requested(stage, "hard", "P-1001", "Shipped")
@@ -112,9 +115,14 @@ async def test_a_live_token_that_the_records_have_forgotten_beside_another(stage
     assert other.id in what
     assert "cancel or deactivate the other" in then
     await forgotten.update("edit", {"email": "desk@clinic.example"})  # which the records have no place for
-    await forgotten.update("cancel", {"by": "Ann"})
-    assert (await forgotten.result())["status"] == "Cancelled"
+    ended, stays = (forgotten, other) if the_forgotten_one_ends else (other, forgotten)
+    await ended.update("cancel", {"by": "Ann"})
+    assert (await ended.result())["status"] == "Cancelled"
     assert (await reconciled(stage))["findings"] == []
+    await stays.wait(seconds=5)
+    live = stage.rows("select journey_id from journeys where live")
+    assert live == [(stays.id,)]
+    assert (await reconciled(stage))["repaired"] == 0
 
 
 async def test_a_serial_that_two_claim_and_a_label_that_was_voided(stage: Stage) -> None:
@@ -164,6 +172,67 @@ async def test_returns_that_had_ended_when_the_records_went_back_in_time(stage: 
     kept = set(stage.rows("select status, open, received_by, condition from returns"))
     assert kept == {("Received", 0, "Mo", "destroyed"), ("Written off", 0, None, None)}
     assert (stage.token_state(serial), stage.token_state(other)) == ("destroyed", "written_off")
+    assert (await reconciled(stage))["repaired"] == 0
+
+
+async def test_what_had_ended_otherwise_when_the_records_went_back_in_time(stage: Stage) -> None:
+    """An incident that was closed, and a replacement that was through."""
+    lost = await requested(stage, "hard", "P-1001", "Active")
+    await lost.update("deactivate", {"confirmed": True, "reason": "lost"})
+    await lost.result()
+    incident = await stage.peer(incident_id(lost.id))
+    old = await requested(stage, "hard", "P-1003", "Active")
+    claimed(stage, old)
+    backup = backed_up(stage)
+    replacing = await stage.open(
+        "ReplaceToken", {"journey_id": old.id, "reason": "faulty", "confirmed": True}, workflow_id=f"replace-{old.id}"
+    )
+    successor = await stage.peer((await replacing.result())["journey_id"])
+    await old.result()
+    await eventually(sent(successor, "request_received"))
+    await incident.update("close", {"by": "Ruth"})
+    await incident.result()
+    restored(stage, backup)
+    await successor.update("edit", {"email": "other@clinic.example"})
+    await successor.wait(seconds=5)
+    messages = len(stage.mailbox.messages())
+
+    await reconciled(stage)
+    assert stage.rows("select status, closed_by from incidents") == [("Closed", "Ruth")]
+    assert stage.rows("select finished_at is null, email from replacements") == [(0, None)]
+    assert dict(stage.rows("select journey_id, status from journeys")) == {  # type: ignore[arg-type]
+        lost.id: "Deactivated",
+        old.id: "Deactivated",
+        successor.id: "Requested",
+    }
+    report = await reconciled(stage)
+    assert (report["repaired"], report["findings"]) == (0, [])
+    late = [message["X-Token-Journey"] for message in stage.mailbox.messages()[messages:]]
+    assert late == [successor.id], "of the edit, which waited for its place in the records"
+
+
+async def test_terminated_after_it_had_left_which_the_records_do_not_know(stage: Stage) -> None:
+    play = await requested(stage, "hard", "P-1001", "Requested")
+    backup = backed_up(stage)
+    await play.reach("Shipped")
+    restored(stage, backup)
+    await play.handle.terminate("cleaning up")
+    what, _ = told(await reconciled(stage), play.id)
+    assert what == "the device has left, its workflow was terminated in Temporal, and the records have it as Requested"
+    assert stage.done("carrier", "voids", play.id) == []
+
+
+async def test_a_file_that_is_imported_again_after_its_devices_have_left(stage: Stage) -> None:
+    active = await requested(stage, "hard", "P-1001", "Active")
+    back, gone = await worn(stage, "P-1003")
+    await back.update("received", {"serial_number": gone, "received_by": "Mo"})
+    await back.result()
+    serial = (await active.status())["serial_number"]
+    written(stage, "update tokens set state = 'in_stock', journey_id = null")
+    report = await reconciled(stage)
+    assert {each["about"] for each in report["repairs"]} == {serial, gone}
+    assert (stage.token_state(serial), stage.token_state(gone)) == ("active", "written_off")
+    assert await active.signs()
     assert (await reconciled(stage))["repaired"] == 0
 
 
@@ -250,6 +319,15 @@ async def test_journeys_that_go_on_before_anybody_has_looked(stage: Stage) -> No
         assert audit.verify(session)[1] == []
 
 
+def sent(play: Play, letter: str) -> Callable[[], Awaitable[bool]]:
+    """Whether that letter has gone."""
+
+    async def gone() -> bool:
+        return letter in play.letters()
+
+    return gone
+
+
 async def test_journeys_that_had_ended_when_the_records_went_back_in_time(stage: Stage) -> None:
     """Nobody is there to write them again: they are brought to what the closed workflows say. No device that has left goes back
     into stock."""
@@ -260,6 +338,9 @@ async def test_journeys_that_had_ended_when_the_records_went_back_in_time(stage:
     backup = backed_up(stage)
     await known.reach("Active")
     began, serial = await worn(stage, "P-1004")
+    crushed, destroyed = await worn(stage, "P-1009")
+    await crushed.update("received", {"serial_number": destroyed, "received_by": "Mo", "condition": "Destroyed"})
+    await crushed.result()
     heir_of = await requested(stage, "hard", "P-1006", "Active")
     never = await stage.request("hard", "P-1007", at=EVENING)
     await never.update("process", {"operator": "Dana"})
@@ -270,6 +351,8 @@ async def test_journeys_that_had_ended_when_the_records_went_back_in_time(stage:
         await play.update("cancel", {"by": "Ann"})
     for play in (known, soft, heir_of, here, never):
         await play.result()
+    for play in (known, soft, heir_of):
+        await eventually(sent(play, "team_incident"))
     told_before = {play.id: play.letters() for play in (known, soft, here)}
     restored(stage, backup)
     heir = await requested(stage, "hard", "P-1008", "Requested")
@@ -297,7 +380,7 @@ async def test_journeys_that_had_ended_when_the_records_went_back_in_time(stage:
     assert never.id not in status
     assert {stage.token_state(serials[play.id]) for play in (known, heir_of)} == {"written_off"}
     assert {stage.token_state(serials[play.id]) for play in (here, never)} == {"in_stock"}
-    assert stage.token_state(serial) == "coming_back"
+    assert (stage.token_state(serial), stage.token_state(destroyed)) == ("coming_back", "destroyed")
     assert {play.id: play.letters() for play in (known, soft, here)} == told_before, "nobody is told a second time"
     await began.update("received", {"serial_number": serial, "received_by": "Mo"})
     await began.result()
