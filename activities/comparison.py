@@ -173,16 +173,22 @@ class Comparison:
         claimed = (
             select(JourneyRow.serial_number)
             .join(TokenRow, TokenRow.serial_number == JourneyRow.serial_number)
+            .where(JourneyRow.live, or_(TokenRow.journey_id != JourneyRow.journey_id, TokenRow.journey_id.is_(None)))
+        )
+        # From the stock's side, which an index knows: a device that has left is not there.
+        has_left = (
+            select(TokenRow.serial_number)
+            .join(JourneyRow, JourneyRow.serial_number == TokenRow.serial_number)
             .where(
-                or_(
-                    JourneyRow.live & or_(TokenRow.journey_id != JourneyRow.journey_id, TokenRow.journey_id.is_(None)),
-                    JourneyRow.shipped_at.is_not(None) & (TokenRow.state == TokenState.IN_STOCK),
-                )
+                TokenRow.kind == Kind.HARD, TokenRow.state == TokenState.IN_STOCK, JourneyRow.shipped_at.is_not(None)
             )
         )
         with self._sessions() as session:
-            for serial in session.scalars(claimed.limit(MOST_SUSPECTS)):
-                survey.suspect("stock", str(serial), "held by another")
+            found = {
+                str(serial) for query in (claimed, has_left) for serial in session.scalars(query.limit(MOST_SUSPECTS))
+            }
+        for serial in sorted(found):
+            survey.suspect("stock", serial, "held by another")
 
     def _pages(self, query: Any, key: Any) -> Iterator[tuple[Any, ...]]:
         """The rows by their key, a page in a transaction, so that nobody waits for it."""

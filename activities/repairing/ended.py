@@ -1,5 +1,5 @@
-"""A journey that has ended and that the records have lost, or have as it was before: it can't write itself any more, so they are
-brought to what its closed workflow says."""
+"""A journey that has ended, or was stopped, and that the records have lost, or have as it was before: it can't write itself any
+more, so they are brought to what its closed workflow says."""
 
 from datetime import datetime
 from typing import Any
@@ -33,10 +33,14 @@ async def recalled(look: Looking, journey_id: str) -> str | None:
     nothing is done; else None. Done twice it is done once."""
     if await look.closed_here(journey_id) != "COMPLETED":
         return "look the journey up in the Temporal UI, find out where its device is, and tell engineering"
-    said = await look.said(journey_id)
+    return await brought_up(look, journey_id, await look.said(journey_id))
+
+
+async def brought_up(look: Looking, journey_id: str, said: dict[str, Any]) -> str | None:
+    """The same, of whatever stood in the journey's last words."""
     if await look.read(lambda session: session.get(Prescriber, said["prescriber_id"])) is None:
         return f"put prescriber {said['prescriber_id']} back into the database, and start Reconcile again"
-    journey = await look.read(lambda session: _as_it_ended(session, said))
+    journey = await look.read(lambda session: _as_it_was(session, said))
     holder = await look.read(lambda session: _other_holder(session, journey))
     if holder is not None:
         return (
@@ -47,12 +51,12 @@ async def recalled(look: Looking, journey_id: str) -> str | None:
     journey.lost_in_transit = not journey.in_possession
     run_id = await look.first_run_id(journey_id)
     # What a second try would not do any more comes first: by then the records have it.
-    await look.append(journey_id, "the records have it again, as its workflow has ended it", journey.status)
-    if back == "COMPLETED":
+    await look.append(journey_id, "the records have it as its workflow had it at last", journey.status)
+    if back == "COMPLETED" and journey.ended:
         state = _came_back(await look.said(return_id(journey_id)))
         await look.write(lambda session: _settle(session, journey, state))
     await look.act(look.tools.records.write, Writing(run_id=run_id, journey=journey, again=True))
-    if journey.kind is Kind.HARD and not journey.shipped:
+    if journey.kind is Kind.HARD and journey.ended and not journey.shipped:
         await look.act(look.tools.stock.release, journey_id)
     return None
 
@@ -88,7 +92,7 @@ def _settle(session: Session, journey: Journey, state: TokenState) -> None:
     )
 
 
-def _as_it_ended(session: Session, said: dict[str, Any]) -> Journey:
+def _as_it_was(session: Session, said: dict[str, Any]) -> Journey:
     row = session.get(JourneyRow, said["journey_id"])
     prescriber = session.get_one(Prescriber, said["prescriber_id"])
     address = row.shipping_address if row else prescriber.address if said["kind"] == Kind.HARD else None
@@ -114,7 +118,7 @@ def _as_it_ended(session: Session, said: dict[str, Any]) -> Journey:
                 setattr(journey, name, at)
         if journey.ended_at is None and each["what"].startswith(_ENDINGS):
             journey.ended_at = at
-    journey.ended_at = journey.ended_at or at
+    journey.ended_at = (journey.ended_at or at) if journey.ended else None
     # Of a long life the latest lines are left, but all promises.
     for promise in journey.promises:
         if promise.what == PROCESSED:

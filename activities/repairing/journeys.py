@@ -1,10 +1,12 @@
 """Tokens' journeys: gone, unknown to the records, or other than the records have them."""
 
+from typing import Any
+
 from sqlalchemy import select
 from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
-from activities.repairing.ended import recalled
+from activities.repairing.ended import brought_up, recalled
 from activities.repairing.looking import WHY, Looking
 from database.tables import JourneyRow
 from domain.journey import SHIPPED
@@ -37,23 +39,25 @@ class JourneyLook(Looking):
         what = f"the journey is {row.status} in the records, and {WHY[closed]}"
         if closed == "COMPLETED":
             return await self._ended(what)
-        if await self._has_left(row):
-            return self.person(
-                f"the device has left, {WHY[closed]}, and the records have it as {row.status}",
-                "find out where the device is, and tell engineering: it can't go on from these records",
-            )
+        last_words = await self._last_words(row)
+        if last_words is not None and self.may_touch:
+            # Its device has left, which the records do not know: it goes on from there, and nothing is taken back.
+            if then := await brought_up(self, self.about, last_words):
+                return self.person(what, then)
+            row = await self.row() or row
         how = how_to_go_on(Status(row.status), Kind(row.kind), row.shipped_at is not None, closed)
         return await self._resume_journey(row, how, WHY[closed], what)
 
-    async def _has_left(self, row: JourneyRow) -> bool:
-        """Its device, as the workflow said before it was stopped, and the records do not know: they were restored."""
+    async def _last_words(self, row: JourneyRow) -> dict[str, Any] | None:
+        """What the workflow said before it was stopped, where by that its device has left and the records do not know it: they were
+        restored, or could not be written."""
         if row.kind == Kind.SOFT or row.shipped_at is not None or await self.closed_here() is None:
-            return False
+            return None
         try:
             said = await self.said()
         except (RPCError, WorkflowQueryFailedError, TimeoutError):
-            return False
-        return any(each["what"] == SHIPPED and each["met_at"] for each in said["promises"])
+            return None
+        return said if any(each["what"] == SHIPPED and each["met_at"] for each in said["promises"]) else None
 
     async def _ended(self, what: str) -> Finding:
         if not self.may_touch:

@@ -83,7 +83,8 @@ class PartyLook(Looking):
         what = f"the serial is in stock, and stands in the records of {row.journey_id}, which is {row.status}"
         if not self.may_touch:
             return self.left(what, "it would be taken out of stock")
-        await self.write(lambda session: _take_out(session, self.about, row))
+        if not await self.write(lambda session: _take_out(session, self.about, row)):
+            return None
         await self.note(row, f"token {self.about} taken out of stock again")
         return self.repaired(what, "taken out of stock")
 
@@ -180,15 +181,20 @@ class PartyLook(Looking):
         return self.repaired(what, then)
 
 
-def _take_out(session: Session, serial: str, row: JourneyRow) -> None:
+def _take_out(session: Session, serial: str, row: JourneyRow) -> bool:
+    """False: somebody has taken it meanwhile, or the journey holds another."""
+    if session.scalars(select(TokenRow.serial_number).where(TokenRow.journey_id == row.journey_id)).first() is not None:
+        return False
     state = TokenState.ASSIGNED if row.shipped_at is None else TokenState.SHIPPED
     if row.status == Status.ACTIVE:
         state = TokenState.ACTIVE
-    session.execute(
+    taken = session.scalars(
         update(TokenRow)
         .where(TokenRow.serial_number == serial, TokenRow.state == TokenState.IN_STOCK)
         .values(state=state if row.live else TokenState.WRITTEN_OFF, journey_id=row.journey_id)
+        .returning(TokenRow.serial_number)
     )
+    return taken.first() is not None
 
 
 def _losses_of(journey_id: str) -> Select[str]:

@@ -217,9 +217,16 @@ async def test_terminated_after_it_had_left_which_the_records_do_not_know(stage:
     await play.reach("Shipped")
     restored(stage, backup)
     await play.handle.terminate("cleaning up")
-    what, _ = told(await reconciled(stage), play.id)
-    assert what == "the device has left, its workflow was terminated in Temporal, and the records have it as Requested"
+    serial, letters = (await play.status())["serial_number"], play.letters()
+    assert ours(await reconciled(stage), "repairs", play) == {play.id: "journeys: gone"}
+    assert (await again(play).status())["status"] == "Shipped"
+    assert stage.token_state(serial) == "shipped"
     assert stage.done("carrier", "voids", play.id) == []
+    assert len(stage.done("carrier", "shipments", play.id)) == 1
+    assert play.letters() == letters
+    await again(play).deliver()
+    assert (await again(play).status())["status"] == "Delivered"
+    assert (await reconciled(stage))["repaired"] == 0
 
 
 async def test_a_file_that_is_imported_again_after_its_devices_have_left(stage: Stage) -> None:
