@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -47,6 +47,15 @@ class Terminal:
 
     def press(self, serial: str) -> str:
         return self.tokens("simulate", "press", serial)
+
+    def listed(self, command: str, good: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:
+        """What it lists as soon as that is one row, and a good one: records are written an instant after what they speak of."""
+        rows = self.json(command)
+        for _ in range(20):
+            if len(rows) == 1 and good(rows[0]):
+                return rows
+            rows = self.json(command)
+        raise AssertionError(rows)
 
     def active(self, name: str, prescriber: str) -> tuple[str, str]:
         """A hard token by nothing but commands: its journey and serial."""
@@ -125,15 +134,11 @@ def test_a_faulty_token_comes_back_by_mail(terminal: Terminal) -> None:
     assert "add --confirm" in terminal.refused("deactivate", journey, "--reason", "faulty")
     terminal.tokens("deactivate", journey, "--reason", "faulty", "--in-possession", "--confirm", "--by", "Ann")
     back = return_id(journey)
-    listed = terminal.json("returns")
-    for _ in range(10):
-        if [(row["return_id"], bool(row["tracking_number"])) for row in listed] == [(back, True)]:
-            break
-        listed = terminal.json("returns")
-    assert [row["status"] for row in listed] == ["Awaited"]
+    [listed] = terminal.listed("returns", lambda row: row["return_id"] == back and row["tracking_number"])
+    assert listed["status"] == "Awaited"
     assert serial in terminal.tokens("returns")
     assert "in_transit" in terminal.tokens("simulate", "parcel", back, "in_transit")
-    assert terminal.json("returns")[0]["status"] == "On its way back"
+    terminal.listed("returns", lambda row: row["status"] == "On its way back")
     assert terminal.tokens("stock", serial).endswith(f"is coming back, journey {journey}.")
     terminal.tokens("receive", serial, "--by", "Mo", "--condition", "destroyed")
     assert terminal.tokens("stock", serial).endswith(f"is destroyed, journey {journey}.")
