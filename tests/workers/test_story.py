@@ -32,6 +32,8 @@ EDITED = {
     },
 }
 WRONG_PASSCODE = "918273"
+IN_THE_OPEN = re.compile(rf"(?<![\w.]){WRONG_PASSCODE}(?!\w)")
+"""By itself: a trace's id, or the microseconds of a time, may have the same six digits by chance."""
 LINK = re.compile(r"/activate/([\w-]{20,})")
 
 
@@ -59,7 +61,7 @@ def told_of(stage: Stage, prescriber_id: str) -> set[str]:
     return {
         *(person.name, person.email, person.npi, person.dea_number, address["street1"], address["name"], practice.name),
         *(EDITED["email"], edited["name"], edited["street1"], "private-clinic", "Quux"),
-        *(WRONG_PASSCODE, stage.settings.pin_pepper.get_secret_value(), *keys, *links),
+        *(stage.settings.pin_pepper.get_secret_value(), *keys, *links),
     }
 
 
@@ -87,6 +89,7 @@ async def test_logs_metrics_traces_and_a_drain(stage: Stage) -> None:
         said = working.said + gateway.said
         for secret in told_of(stage, "P-1001"):
             assert secret not in said, secret
+        assert not IN_THE_OPEN.search(said)
         lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
         check_lines(lines, journey.id)
         check_figures(page, shown)

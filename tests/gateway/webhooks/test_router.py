@@ -169,7 +169,7 @@ def test_what_nobody_waits_for_is_kept_once_and_without_words(
     assert row.occurred_at == datetime(2037, 3, 4, 15, 20, tzinfo=UTC)
     with sessions() as session:
         stored = session.connection().exec_driver_sql("select * from webhook_events").fetchall()
-    assert not any(word in str(stored) for word in ("Ann", "555", "JOHN", "Annapolis", "In words"))
+    assert [word for word in ("Ann", "555-0100", "JOHN", "In words") if word in str(stored)] == []
 
 
 def test_a_transition_that_is_none_is_not_even_kept(send: Sending, sessions: Sessions) -> None:
