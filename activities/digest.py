@@ -1,7 +1,7 @@
 """What the team should know of once a day, from the database. Ids, kinds and times; no name, email or address."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from domain.incident import IncidentStatus
 from domain.policy import Policy
 from domain.status import Kind, Status
 from domain.token_state import TokenState
-from domain.wording import by_when
+from domain.wording import by_when, day
 
 _NAMED = 10
 """Of each section; the others are counted."""
@@ -62,7 +62,8 @@ class Digest:
                     "Losses to report",
                     select(IncidentRow).where(IncidentRow.status != IncidentStatus.CLOSED).order_by(IncidentRow.due_at),
                     lambda row: (
-                        f"{row.incident_id}: {row.reason}, {'overdue, was due' if row.due_at < at else 'due'} on {row.due_day}"
+                        f"{row.incident_id}: {row.reason}, {'overdue, was due' if row.due_at < at else 'due'} on "
+                        f"{day(date.fromisoformat(row.due_day), zone)}"
                     ),
                 ),
                 _section(

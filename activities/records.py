@@ -22,6 +22,7 @@ from activities.eligibility import (
 )
 from activities.errors import behind, refused
 from activities.metrics import PROMISES, SYNC_SECONDS, judged
+from activities.stock import put_back
 from database import audit, promises, unfinished
 from database.engine import Sessions
 from database.tables import ActivationLink, JourneyRow, Practice, ReplacementRow, TokenRow
@@ -266,15 +267,7 @@ def _regained(session: Session, writing: Writing) -> JourneyRow:
     journey = writing.journey
     if journey.serial_number and journey.kind is Kind.HARD and (journey.shipped or not journey.ended):
         # Before it took this one it may have had another, which is scanned instead.
-        session.execute(
-            update(TokenRow)
-            .where(
-                TokenRow.journey_id == journey.journey_id,
-                TokenRow.serial_number != journey.serial_number,
-                TokenRow.state == TokenState.ASSIGNED,
-            )
-            .values(state=TokenState.IN_STOCK, journey_id=None)
-        )
+        put_back(session, journey.journey_id, unless=journey.serial_number)
         session.execute(
             update(TokenRow)
             .where(TokenRow.serial_number == journey.serial_number, TokenRow.state == TokenState.IN_STOCK)

@@ -20,6 +20,14 @@ ALL_BATCHES = ""
 """Stands for the whole kind where a batch is asked for."""
 
 
+def put_back(session: Session, journey_id: str, unless: str | None = None) -> None:
+    """Into stock with the serials that the journey holds and has not shipped, but for `unless`."""
+    held = update(TokenRow).where(TokenRow.journey_id == journey_id, TokenRow.state == TokenState.ASSIGNED)
+    if unless is not None:
+        held = held.where(TokenRow.serial_number != unless)
+    session.execute(held.values(state=TokenState.IN_STOCK, journey_id=None))
+
+
 class Allocation(BaseModel):
     """Which token to take for a journey: the scanned serial, or the next one."""
 
@@ -85,7 +93,7 @@ class Stock:
                         if order.serial_number in (None, held.serial_number) or held.state != TokenState.ASSIGNED:
                             return held.serial_number
                         # Taken by a `process` of which Temporal has lost word; the operator holds another one now.
-                        self._put_back(session, order.journey_id)
+                        put_back(session, order.journey_id)
                     self._refuse_ended(session, order.journey_id)
                     if order.serial_number is None:
                         serial = self._take(session, self._next(wait), order.journey_id)
@@ -162,14 +170,7 @@ class Stock:
     def release(self, journey_id: str) -> None:
         """Puts a token that was assigned but never shipped back into stock."""
         with self._sessions.begin() as session:
-            self._put_back(session, journey_id)
-
-    def _put_back(self, session: Session, journey_id: str) -> None:
-        session.execute(
-            update(TokenRow)
-            .where(TokenRow.journey_id == journey_id, TokenRow.state == TokenState.ASSIGNED)
-            .values(state=TokenState.IN_STOCK, journey_id=None)
-        )
+            put_back(session, journey_id)
 
     @activity.defn(name="stock.watch")
     def watch(self, taken: Taken) -> list[Low]:

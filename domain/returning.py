@@ -1,7 +1,9 @@
 """The state of one return by mail."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any, NamedTuple
 
 from domain.address import Address
 from domain.chronicle import Chronicle
@@ -10,6 +12,7 @@ from domain.status import Kind
 
 FROM_CARRIER = "back from the carrier, who could not deliver it"
 """How it is awaited, in the timeline: by it a return that is taken up again knows that nobody is to be asked for it."""
+_RECEIVED = "received"
 
 
 class ReturnStatus(StrEnum):
@@ -19,6 +22,26 @@ class ReturnStatus(StrEnum):
     ON_ITS_WAY = "On its way back"
     RECEIVED = "Received"
     WRITTEN_OFF = "Written off"
+
+
+class Receipt(NamedTuple):
+    """By whom the mail room's receipt was told, and in which condition the device came."""
+
+    by: str | None
+    condition: str | None
+
+    @property
+    def destroyed(self) -> bool:
+        return (self.condition or "").strip().lower() == "destroyed"
+
+
+def receipt(timeline: Iterable[Mapping[str, Any]]) -> Receipt | None:
+    """What `Return.receive` has noted in a timeline as the `status` query answers it; None: the device has not come."""
+    for each in timeline:
+        what, _, condition = each["what"].partition(", ")
+        if what == _RECEIVED:
+            return Receipt(each["by"], condition or None)
+    return None
 
 
 class Return(Chronicle):
@@ -60,9 +83,9 @@ class Return(Chronicle):
         """The mail room has it."""
         self.status = ReturnStatus.RECEIVED
         self.received_at, self.received_by, self.condition = at, by, condition
-        self.destroyed = (condition or "").strip().lower() == "destroyed"
+        self.destroyed = Receipt(by, condition).destroyed
         self.forget_matters()
-        self.note(at, f"received{f', {condition}' if condition else ''}", by=by, message="received")
+        self.note(at, f"{_RECEIVED}{f', {condition}' if condition else ''}", by=by, message="received")
 
     def write_off(self, at: datetime) -> None:
         """It did not come."""

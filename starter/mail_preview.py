@@ -95,7 +95,7 @@ def sample_facts(kind: str) -> dict[str, object]:
             {
                 "title": "Losses to report",
                 "number": 1,
-                "lines": ["incident-token-hard-1f0c: stolen, due on 2026-11-25"],
+                "lines": ["incident-token-hard-1f0c: stolen, due on Wednesday 25 November 2026"],
                 "more": 0,
             },
             {

@@ -49,6 +49,8 @@ class ReconcileReport(BaseModel):
     for_a_person: int = 0
     left: int = 0
     """Left for the next run: the limit was reached."""
+    left_alone: list[Finding] = []
+    """What of these was looked at, and what would be done about it."""
     repairs: list[Finding] = []
     findings: list[Finding] = []
     """What needs a person, and what that person should do."""

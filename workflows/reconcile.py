@@ -116,6 +116,7 @@ class Reconcile(Displayed):
             report.repairs = [*report.repairs[-_SHOWN + 1 :], finding]
         elif finding.left:
             report.left += 1
+            report.left_alone = [*report.left_alone[-_SHOWN + 1 :], finding]
         else:
             report.for_a_person += 1
             report.findings = [*report.findings[-_SHOWN + 1 :], finding]
@@ -132,7 +133,11 @@ class Reconcile(Displayed):
         ]
         if report.not_checked:
             parts.append("\n".join(["**Not checked**", "", *(f"- {each}" for each in report.not_checked)]))
-        for title, found in (("For a person", report.findings), ("Repaired", report.repairs)):
+        for title, found in (
+            ("For a person", report.findings),
+            ("Repaired", report.repairs),
+            ("Left for the next run", report.left_alone),
+        ):
             if found:
                 shown = f", the latest {_LISTED}" if len(found) > _LISTED else ""
                 lines = [f"- `{each.about}`: {each.what}. {each.then[:1].upper()}{each.then[1:]}." for each in found]

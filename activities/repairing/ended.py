@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 
 from activities.records import Writing
 from activities.repairing.looking import Looking
+from activities.stock import put_back
 from database.tables import JourneyRow, Prescriber, TokenRow
 from domain.address import Address
 from domain.chronicle import Promise
 from domain.journey import HANDED_OVER, PROCESSED, SHIPPED, Journey
 from domain.peers import return_id
-from domain.returning import ReturnStatus
+from domain.returning import ReturnStatus, receipt
 from domain.status import Kind, Status
 from domain.token_state import IN_THE_JOURNEYS_HANDS, TokenState
 
@@ -73,15 +74,12 @@ def _came_back(said: dict[str, Any]) -> TokenState:
     """What its return has made of the device."""
     if said["status"] != ReturnStatus.RECEIVED:
         return TokenState.WRITTEN_OFF
-    destroyed = any(each["what"].lower().startswith("received, destroyed") for each in said["timeline"])
-    return TokenState.DESTROYED if destroyed else TokenState.RETURNED
+    came = receipt(said["timeline"])
+    return TokenState.DESTROYED if came and came.destroyed else TokenState.RETURNED
 
 
 def _settle(session: Session, journey: Journey, state: TokenState) -> None:
-    own = update(TokenRow).where(
-        TokenRow.journey_id == journey.journey_id, TokenRow.serial_number != journey.serial_number
-    )
-    session.execute(own.where(TokenRow.state == TokenState.ASSIGNED).values(state=TokenState.IN_STOCK, journey_id=None))
+    put_back(session, journey.journey_id, unless=journey.serial_number)
     session.execute(
         update(TokenRow)
         .where(

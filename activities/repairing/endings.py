@@ -14,7 +14,7 @@ from domain.chronicle import Promise
 from domain.incident import IncidentStatus
 from domain.reconciling import Finding
 from domain.resumption import How
-from domain.returning import ReturnStatus
+from domain.returning import ReturnStatus, receipt
 
 _ENDED_AS = {ReturnStatus.RECEIVED: How.RECEIVED, ReturnStatus.WRITTEN_OFF: How.WRITTEN_OFF}
 
@@ -57,9 +57,8 @@ class EndingLook(Looking):
         if closed != "COMPLETED":
             return await self.resumed("ReturnByMail", body, How.CARRY_ON, WHY[closed], what)
         said = await self.said()
-        for each in said["timeline"]:
-            if each["what"].startswith("received"):
-                body |= {"received_by": each["by"], "condition": each["what"].partition(", ")[2] or None}
+        if came := receipt(said["timeline"]):
+            body |= {"received_by": came.by, "condition": came.condition}
         given = {name: value for name, value in body.items() if value is not None}
         return await self.resumed("ReturnByMail", given, _ENDED_AS[said["status"]], WHY[closed], what)
 

@@ -39,13 +39,13 @@ class JourneyLook(Looking):
         what = f"the journey is {row.status} in the records, and {WHY[closed]}"
         if closed == "COMPLETED":
             return await self._ended(what)
-        last_words = await self._last_words(row)
-        if last_words is not None and self.may_touch:
+        status, shipped = Status(row.status), row.shipped_at is not None
+        if last_words := await self._last_words(row):
             # Its device has left, which the records do not know: it goes on from there, and nothing is taken back.
-            if then := await brought_up(self, self.about, last_words):
+            status, shipped = Status(last_words["status"]), True
+            if self.may_touch and (then := await brought_up(self, self.about, last_words)):
                 return self.person(what, then)
-            row = await self.row() or row
-        how = how_to_go_on(Status(row.status), Kind(row.kind), row.shipped_at is not None, closed)
+        how = how_to_go_on(status, Kind(row.kind), shipped, closed)
         return await self._resume_journey(row, how, WHY[closed], what)
 
     async def _last_words(self, row: JourneyRow) -> dict[str, Any] | None:

@@ -38,7 +38,6 @@ WHY = {
 _DONE = {
     How.CARRY_ON: "carried on from where the records have it",
     How.CANCEL: "cancelled: nothing had been sent, so what was taken for it is given back",
-    How.END: "ended in the records, too",
     How.RETIRE: "taken up once more to undo what is left",
     How.RECEIVED: "received in the records, too",
     How.WRITTEN_OFF: "written off in the records, too",

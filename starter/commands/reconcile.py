@@ -30,7 +30,11 @@ async def reconcile(
     if json:
         show_json(report)
     else:
-        for title, found in (("Repaired", report["repairs"]), ("For a person", report["findings"])):
+        for title, found in (
+            ("Repaired", report["repairs"]),
+            ("Left for the next run", report["left_alone"]),
+            ("For a person", report["findings"]),
+        ):
             listed = table(title, "what", "")
             for each in found:
                 listed.add_row(each["about"], each["what"], each["then"])

@@ -4,9 +4,10 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from temporalio.client import Client, WorkflowExecution
@@ -18,6 +19,7 @@ from database import audit
 from domain.address import Address
 from domain.peers import incident_id, return_id
 from domain.reasons import DeactivationReason
+from domain.wording import day
 from tests.journeys.test_replacement import ADDRESS
 from tests.stage import Play, Stage, Theatre, eventually
 
@@ -237,14 +239,27 @@ async def test_replacements_that_stand_half_way(stage: Stage) -> None:
     assert ours(await reconciled(stage), "repairs", untouched, halfway) == {}
 
 
+def backed_up(stage: Stage) -> Path:
+    backup = stage.folder / "backup.db"
+    with closing(sqlite3.connect(stage.folder / "tokens.db")) as there:
+        there.execute(f"vacuum into '{backup}'")
+    return backup
+
+
+def restored(stage: Stage, backup: Path) -> None:
+    with (
+        closing(sqlite3.connect(backup)) as then,
+        closing(sqlite3.connect(stage.folder / "tokens.db", timeout=30)) as there,
+    ):
+        then.backup(there)
+
+
 async def test_a_backup_was_restored(stage: Stage) -> None:
     """The database is behind the journeys: they write themselves again, and nothing is forgotten."""
     kept = await requested(stage, "hard", "P-1001", "Delivered")
     behind = stage.rows("select * from journeys")
     assert len(behind) == 1
-    old = stage.folder / "backup.db"
-    with closing(sqlite3.connect(stage.folder / "tokens.db")) as there:
-        there.execute(f"vacuum into '{old}'")
+    backup = backed_up(stage)
     ended = await requested(stage, "soft", "P-1002", "Requested")
     await kept.enroll()
     await kept.wait(minutes=10)
@@ -252,11 +267,7 @@ async def test_a_backup_was_restored(stage: Stage) -> None:
     letters = kept.letters()
     serial = (await kept.status())["serial_number"]
 
-    with (
-        closing(sqlite3.connect(old)) as then,
-        closing(sqlite3.connect(stage.folder / "tokens.db", timeout=30)) as there,
-    ):
-        then.backup(there)
+    restored(stage, backup)
     assert stage.rows("select journey_id, status from journeys") == [(kept.id, "Delivered")]
 
     report = await reconciled(stage)
@@ -350,15 +361,23 @@ async def test_the_daily_digest_and_what_a_person_has_seen_to(stage: Stage) -> N
         "example": {"by": "your name", "note": "telephoned the prescriber"},
     }
     await waiting.status()
+    lost = await requested(stage, "soft", "P-1003", "Active")
+    await lost.update("deactivate", {"confirmed": True, "reason": "lost"})
+    await lost.result()
+    incident = await stage.peer(incident_id(lost.id))
+    opened = await eventually(incident.status, lambda said: said["due_day"])
     [first, second] = [await stage.open("DailyDigest", *body) for body in ((), ({},))]
     told = await first.result()
     await second.result()
     assert [(section["title"], section["number"]) for section in told["sections"]] == [
+        ("Losses to report", 1),
         ("Needs attention", 1),
         ("Waiting to be processed", 1),
     ]
     [email] = [each for each in stage.mailbox.messages() if each["X-Token-Letter"] == "team_digest"]
-    assert str(email["Subject"]).startswith("Needs attention 1, Waiting to be processed 1: ")
+    assert str(email["Subject"]).startswith("Losses to report 1, Needs attention 1, ")
+    due_on = day(date.fromisoformat(opened["due_day"]), ZoneInfo("UTC"))
+    assert told["sections"][0]["lines"] == [f"{incident.id}: lost, due on {due_on}"]
     for subtype in ("plain", "html"):
         part = email.get_body((subtype,))
         assert part is not None

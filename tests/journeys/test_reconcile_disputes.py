@@ -3,21 +3,18 @@
 import json
 import re
 import sqlite3
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType, ResetReapplyType
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 
 from database import audit
 from domain.peers import incident_id, return_id
-from tests.journeys.test_reconcile import again, claimed, ours, reconciled, requested
+from tests.journeys.test_reconcile import again, backed_up, claimed, ours, reconciled, requested, restored
+from tests.journeys.test_reset import reset
 from tests.stage import EVENING, Play, Stage, Theatre, eventually
 
 pytestmark = pytest.mark.slow
@@ -41,30 +38,11 @@ def told(report: dict[str, Any], about: str) -> tuple[str, str]:
     return found["what"], found["then"]
 
 
-async def begun_anew(play: Play) -> Play:
-    """Reset to its beginning, with none of the messages that it had."""
-    history = await play.handle.fetch_history()
-    first = next(
-        event.event_id for event in history.events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-    )
-    await play.stage.client.workflow_service.reset_workflow_execution(
-        ResetWorkflowExecutionRequest(
-            namespace=play.stage.client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=play.id),
-            reason="an operator's click",
-            workflow_task_finish_event_id=first,
-            request_id=uuid.uuid4().hex,
-            reset_reapply_type=ResetReapplyType.RESET_REAPPLY_TYPE_NONE,
-        )
-    )
-    return again(play)
-
-
 async def test_a_journey_that_was_reset_behind_its_records(stage: Stage) -> None:
     play = await requested(stage, "hard", "P-1001", "Delivered")
     before = await play.status()
     letters = play.letters()
-    play = await begun_anew(play)
+    play = await reset(play, 0, messages=False)
     assert (await play.status())["status"] == "Requested"
     looked = await reconciled(stage, limit=0)
     assert (looked["repaired"], looked["left"]) == (0, 1), looked
@@ -217,6 +195,8 @@ async def test_terminated_after_it_had_left_which_the_records_do_not_know(stage:
     await play.reach("Shipped")
     restored(stage, backup)
     await play.handle.terminate("cleaning up")
+    [left] = (await reconciled(stage, limit=0))["left_alone"]
+    assert (left["about"], left["then"]) == (play.id, "it would be carried on from where the records have it")
     serial, letters = (await play.status())["serial_number"], play.letters()
     assert ours(await reconciled(stage), "repairs", play) == {play.id: "journeys: gone"}
     assert (await again(play).status())["status"] == "Shipped"
@@ -262,21 +242,6 @@ async def test_devices_that_are_out_there_for_no_live_journey(stage: Stage) -> N
     assert ours(report, "repairs", *serials) == {serials[1]: "stock: held by nobody"}
     assert report["findings"] == []
     assert [stage.token_state(serial) for serial in serials] == ["returned", "written_off"]
-
-
-def backed_up(stage: Stage) -> Path:
-    backup = stage.folder / "backup.db"
-    with closing(sqlite3.connect(stage.folder / "tokens.db")) as there:
-        there.execute(f"vacuum into '{backup}'")
-    return backup
-
-
-def restored(stage: Stage, backup: Path) -> None:
-    with (
-        closing(sqlite3.connect(backup)) as then,
-        closing(sqlite3.connect(stage.folder / "tokens.db", timeout=30)) as there,
-    ):
-        then.backup(there)
 
 
 async def test_journeys_that_go_on_before_anybody_has_looked(stage: Stage) -> None:

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, ResetReapplyType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from database import audit
@@ -13,8 +13,9 @@ from tests.stage import Play, Stage
 pytestmark = pytest.mark.slow
 
 
-async def reset(play: Play, place: int) -> Play:
-    """To the workflow task that was completed as the `place`th; returns the journey as it goes on."""
+async def reset(play: Play, place: int, *, messages: bool = True) -> Play:
+    """To the workflow task that was completed as the `place`th, and with the messages that it had since if they are to come
+    again; returns the journey as it goes on."""
     history = await play.handle.fetch_history()
     tasks = [
         event.event_id for event in history.events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
@@ -26,6 +27,9 @@ async def reset(play: Play, place: int) -> Play:
             reason="an operator's click",
             workflow_task_finish_event_id=tasks[place],
             request_id=uuid.uuid4().hex,
+            reset_reapply_type=ResetReapplyType.RESET_REAPPLY_TYPE_UNSPECIFIED
+            if messages
+            else ResetReapplyType.RESET_REAPPLY_TYPE_NONE,
         )
     )
     return Play(play.stage, play.stage.client.get_workflow_handle(play.id), play.start)

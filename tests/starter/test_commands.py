@@ -4,9 +4,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +59,14 @@ class Terminal:
                 return rows
             rows = self.json(command)
         raise AssertionError(rows)
+
+    def says(self, wanted: str, *words: str) -> None:
+        """That it comes to say `wanted`, a pattern: Temporal's lists are written an instant later, too."""
+        said = ""
+        for _ in range(20):
+            if re.search(wanted, said := self.tokens(*words)):
+                return
+        raise AssertionError(said)
 
     def active(self, name: str, prescriber: str) -> tuple[str, str]:
         """A hard token by nothing but commands: its journey and serial."""
@@ -200,6 +211,19 @@ def test_the_queue_is_listed_as_it_is_processed(terminal: Terminal) -> None:
     assert terminal.tokens("queue") == "There are none."
     assert terminal.tokens("queue", "--process", "--operator", "Dana") == "Nothing was waiting."
     assert "`operator`" in terminal.refused("queue", "--process", "--operator", " ")
+
+
+def test_records_that_are_behind_are_found_and_then_mended(terminal: Terminal) -> None:
+    terminal.tokens("request", "P-1012", "--kind", "soft", "--request-id", "r1")
+    with closing(sqlite3.connect(Path(terminal.environment["TOKENS_STATE"]) / "tokens.db", timeout=30)) as records:
+        records.execute("delete from journeys where journey_id = 'token-soft-r1'")
+        records.commit()
+    found = "token-soft-r1 +the records do not know the journey"
+    would = rf"Left for the next run .*\n{found} +it would be written again\n0 repaired, 0 for a person, 1 left"
+    terminal.says(would, "reconcile", "--limit", "0")
+    did = rf"Repaired .*\n{found} +written again from what the workflow knows\n1 repaired, 0 for a person\.$"
+    terminal.says(did, "reconcile")
+    terminal.says(r"^0 repaired, 0 for a person\.$", "reconcile")
 
 
 def test_stock_counts_every_token_once(terminal: Terminal) -> None:
