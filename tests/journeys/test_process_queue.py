@@ -9,15 +9,22 @@ from sqlalchemy import text
 
 from activities import peers
 from domain.peers import incident_id
-from tests.stage import TUESDAY, Play, Stage
+from tests.stage import TUESDAY, Play, Stage, eventually
 from worker import worker_for
 
 pytestmark = pytest.mark.slow
 
 
 async def processed(stage: Stage, **body: Any) -> dict[str, Any]:
-    """The report of a run."""
-    return await (await stage.open("ProcessQueue", {"operator": "Dana", **body})).result()
+    """The report of a run, once what it has processed is written: the next run goes by the records."""
+    report: dict[str, Any] = await (await stage.open("ProcessQueue", {"operator": "Dana", **body})).result()
+    done = {each["journey_id"] for each in report["outcomes"] if each["outcome"] == "processed"}
+
+    async def waiting() -> set[str]:
+        return done & {row[0] for row in stage.rows("select journey_id from journeys where status = 'Requested'")}
+
+    await eventually(waiting, lambda those: not those)
+    return report
 
 
 def became(report: dict[str, Any]) -> list[tuple[str, str]]:
