@@ -1,6 +1,7 @@
 """Child processes that one parent starts, watches, starts again and ends. Nothing here knows what they do."""
 
 import asyncio
+import fcntl
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
@@ -66,10 +68,29 @@ class Child:
 def choose(setting: int, chosen: set[int]) -> int:
     """The port that the setting names, or for 0 a free one; noted in `chosen`, so that it is given out once."""
     port = setting
-    while port == 0 or (setting == 0 and (port in chosen or taken(port))):
+    while port == 0 or (setting == 0 and (port in chosen or taken(port) or not _reserved(port))):
         port = random.randint(*_FREE_PORTS)  # noqa: S311  # not a secret
     chosen.add(port)
     return port
+
+
+_RESERVATIONS: list[int] = []
+"""Locked as long as this process lives."""
+
+
+def _reserved(port: int) -> bool:
+    """Whether it is this process's from now on: between the choice and the child that listens there, another stack that begins
+    on this machine may choose, too."""
+    folder = Path(tempfile.gettempdir()) / f"token-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    reservation = os.open(folder / str(port), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(reservation, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(reservation)
+        return False
+    _RESERVATIONS.append(reservation)
+    return True
 
 
 def taken(port: int) -> bool:

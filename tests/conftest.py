@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
+import hypothesis
 import pytest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
@@ -17,6 +18,7 @@ from connection import data_converter
 from settings import Settings
 from starter.temporal_binary import ensure
 from starter.temporal_server import fair_queue_flags, time_skipping_flags
+from telemetry.garbage import settle
 from tests import on_stack
 from tests.on_stack import Databases
 from tests.replay import golden
@@ -28,6 +30,17 @@ from workflows.search_attributes import REGISTRY
 # environment says of bytecode, which halves that.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+# A machine that is busy for a moment is no failure.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
+
+def pytest_collection_finish() -> None:
+    """As worker and gateway do: what three thousand tests are made of is not looked through for garbage again and again, which
+    stops everything for most of a second."""
+    settle()
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +117,13 @@ def own_theatre(settings: Settings, theatre: Theatre, tmp_path_factory: pytest.T
     with Theatre(settings, tmp_path_factory.mktemp("reconcile")) as own:
         own.threads = theatre.threads
         yield own
+
+
+@pytest.fixture
+async def apart(temporal: Client, own_theatre: Theatre, tmp_path: Path) -> AsyncIterator[Stage]:
+    """Like `stage`, with parties of its own."""
+    async with Stage(temporal, own_theatre, tmp_path) as stage:
+        yield stage
 
 
 @pytest.fixture

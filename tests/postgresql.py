@@ -2,12 +2,13 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from starter.supervision import choose
 
 
 def programs() -> Path | None:
@@ -29,8 +30,7 @@ def server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="tokens-postgresql-"))
     if as_user:
         shutil.chown(folder, "postgres", "postgres")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = choose(0, set())
     data = folder / "data"
 
     def run(*command: str) -> None:

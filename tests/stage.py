@@ -291,15 +291,19 @@ class Play:
     # Messages
 
     async def status(self) -> dict[str, Any]:
+        said: dict[str, Any] = await self.query("status")
+        return said
+
+    async def query(self, name: str) -> Any:
         """Asked once more where the first answer fails or does not come: tasks are tried again by the server, queries not. The
         SDK takes a busy machine that stands still for two seconds for a deadlock, and a query that meets the end of its
         workflow gets lost now and then."""
         try:
-            return await asyncio.wait_for(self.query("status"), _PATIENCE / 2)
+            return await asyncio.wait_for(self._asked(name), _PATIENCE / 4)
         except (WorkflowQueryFailedError, TimeoutError):
-            return await asyncio.wait_for(self.query("status"), _PATIENCE)
+            return await asyncio.wait_for(self._asked(name), _PATIENCE)
 
-    async def query(self, name: str) -> Any:
+    async def _asked(self, name: str) -> Any:
         """Answered once a worker has taken up what has just been started; the server refuses it until then."""
         for _ in range(200):
             try:

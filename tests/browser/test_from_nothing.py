@@ -8,16 +8,15 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Error, Page, expect
+from playwright.async_api import Page, expect
 
 from tests.browser.activation.conftest import typed_passcode, typed_serial
-from tests.browser.conftest import press
+from tests.browser.conftest import leave_mail, press
 from tests.browser.test_manage_tokens import picture
 
 pytestmark = pytest.mark.slow
@@ -77,13 +76,7 @@ class Person:
         # It may still be on its way: the list stays true by itself.
         await page.get_by_role("main").get_by_role("link", name=subject).first.click()
         await page.wait_for_url(re.compile(r"/mailbox/\d+$"))
-        way_out = page.frame_locator("iframe").get_by_role("link", name=link, exact=True)
-        await way_out.scroll_into_view_if_needed()
-        while "/mailbox/" in page.url:
-            # On a busy machine a frame moves under the pointer; a person clicks again, too.
-            await way_out.click()
-            with suppress(Error):
-                await page.wait_for_url(lambda url: "/mailbox/" not in url, timeout=20_000)
+        await leave_mail(page, link)
 
     async def processes(self, kind: str) -> None:
         """As the team: from its email into the Temporal UI, where the update is sent."""

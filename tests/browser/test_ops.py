@@ -27,6 +27,7 @@ async def test_how_the_work_goes(page: Page, stage: Stage, tmp_path: Path) -> No
         a_month(session, datetime.now(UTC))
     async with serving(stage) as upstream:
         url, key = upstream.url, upstream.system(Scope.OPERATE).key
+        page.set_default_navigation_timeout(60_000)  # the first chart of a process loads what draws it
         await page.goto(f"{url}/ops")
         assert (await page.request.get(f"{url}/ops/charts/stock.svg", max_redirects=0)).status == 303
         await page.get_by_label("Your key").fill(key or "")

@@ -250,7 +250,8 @@ def test_workers_go_on_meanwhile(sessions: Sessions) -> None:
 def test_what_can_not_be_opened_is_named_and_left(sessions: Sessions) -> None:
     lost = Seal({"k0": "00" * 32})
     damaged = token("HT-3")
-    damaged["seed"] = bytes(damaged["seed"])[:-1] + b"!"  # type: ignore[call-overload]
+    whole: bytes = damaged["seed"]  # type: ignore[assignment]
+    damaged["seed"] = whole[:-1] + bytes([whole[-1] ^ 1])
     with sessions.begin() as session:
         session.execute(insert(TokenRow), [token("HT-1"), token("HT-2", lost), damaged])
         session.execute(insert(TokenRow), [{**token("HT-4"), "seed": b"\x00\xff"}, {**token("HT-5"), "seed": b""}])

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.calendar import (
@@ -207,7 +207,6 @@ def test_questions_without_a_place_in_time_are_refused() -> None:
         business_deadline(eastern("2026-01-06 10:00"), 1, "America/Annapolis")
 
 
-@settings(deadline=None)
 @given(MOMENTS, st.integers(1, 20), ZONES)
 def test_deadlines_fall_on_business_days_and_count_them(start: datetime, number: int, zone: str) -> None:
     deadline = business_deadline(start, number, zone)
@@ -222,7 +221,6 @@ def test_deadlines_fall_on_business_days_and_count_them(start: datetime, number:
     assert sum(map(is_federal_business_day, between)) == number
 
 
-@settings(deadline=None)
 @given(MOMENTS, st.timedeltas(timedelta(0), timedelta(days=10)), st.integers(1, 10), ZONES)
 def test_starting_later_never_is_due_earlier(start: datetime, later: timedelta, number: int, zone: str) -> None:
     # Both nights of a change fall on Sundays, so that wall clocks of business days never run backwards.
@@ -230,7 +228,6 @@ def test_starting_later_never_is_due_earlier(start: datetime, later: timedelta, 
     assert business_deadline(start, number, zone) < business_deadline(start, number + 1, zone)
 
 
-@settings(deadline=None)
 @given(MOMENTS)
 def test_parcels_leave_on_a_carrier_business_day_and_never_in_the_past(processed_at: datetime) -> None:
     plan = shipping_day(processed_at, POLICY)
@@ -240,7 +237,6 @@ def test_parcels_leave_on_a_carrier_business_day_and_never_in_the_past(processed
     assert shipping_day(plan.ships_at, POLICY).same_day
 
 
-@settings(deadline=None)
 @given(MOMENTS)
 def test_windows_open_before_they_close_and_count_carrier_days(shipped_at: datetime) -> None:
     window = delivery_window(shipped_at, POLICY)

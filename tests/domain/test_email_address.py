@@ -1,7 +1,7 @@
 from email.headerregistry import Address as MailboxHeader
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.email_address import checked
@@ -54,7 +54,6 @@ def test_what_is_refused_in_one_sentence(typed: str, says: str) -> None:
     assert typed.strip() == "" or typed.strip() not in sentence
 
 
-@settings(deadline=None)
 @given(st.one_of(st.text(), st.builds("{}@{}.example".format, st.text(), st.text()), st.emails()))
 def test_whatever_is_typed_nothing_is_injected_into_a_header(typed: str) -> None:
     try:

@@ -188,7 +188,6 @@ def test_as_the_rules_say(device: Device, policy: Policy, actions: list[tuple[tu
     assert counters.failures_in_a_row == model.in_a_row
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([BUTTON, CLOCK]),
     st.lists(st.tuples(st.integers(0, 10), st.integers(-1, 1), st.integers(60, 10_000)), max_size=30),

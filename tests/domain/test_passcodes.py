@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import passcodes
@@ -305,7 +305,6 @@ TRIES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(st.sampled_from([BUTTON, CLOCK]), TRIES)
 def test_invariants_of_any_sequence(device: Device, tries: list[tuple[int | None, int]]) -> None:
     counters, at = Counters(), NOON

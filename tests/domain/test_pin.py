@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.pin import refusal
@@ -28,7 +28,6 @@ def test_ten_repeats_and_twenty_runs_are_refused_and_nothing_else() -> None:
     assert len([pin for pin in FOUR_DIGITS if refusal(pin)]) == 30
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="0123456789", max_size=8))
 def test_no_sentence_holds_a_pin(pin: str) -> None:
     sentence = refusal(pin) or ""

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from typing import Self
 
+from starter.supervision import choose
+
 
 class Line:
     """`async with Line("127.0.0.1:7233") as line: line.address`. Runs in the test's own loop."""
@@ -11,7 +13,7 @@ class Line:
     def __init__(self, target: str) -> None:
         host, port = target.rsplit(":", 1)
         self._target = (host, int(port))
-        self._port = 0
+        self._port = choose(0, set())
         self._open = asyncio.Event()
         self._open.set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -24,7 +26,6 @@ class Line:
     async def mend(self) -> None:
         """Connections are taken, at the same address as ever."""
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     def cut(self) -> None:
         """Connections are refused, and those that there are break off."""

@@ -98,6 +98,7 @@ async def test_only_tokens_are_spoken_with(stage: Stage, upstream: Upstream) -> 
     journey = await stage.request()
     await journey.reach("Deactivated")
     opened = await stage.open("ReturnByMail", {"journey_id": journey.id, "serial_number": "HT-0"})
+    await opened.failed()
     detail(await ehr.get(token(opened.id)), 404)
     detail(await ehr.post(request(opened.id, "cancel")), 404)
     for odd in ("..", "%00", "a" * 201, "%F0%28", "'; drop table journeys; --"):

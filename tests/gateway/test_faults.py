@@ -15,7 +15,7 @@ from starter import sample_data
 from tests import postgresql
 from tests.gateway.api import System, Upstream, detail, request, serving, token
 from tests.gateway.line import Line
-from tests.stage import Stage, Theatre, seal_of
+from tests.stage import Stage, Theatre, eventually, seal_of
 from worker import worker_for
 
 pytestmark = pytest.mark.slow  # waits for answers that don't come
@@ -42,9 +42,9 @@ async def test_no_worker(stage: Stage, temporal: Client) -> None:
         ):
             assert (await journey.result())["status"] == "Cancelled"
             # The same again: not done again, but answered.
-            again = await ehr.once("/v1/token-requests", HARD, "k")
+            again = await in_the_end(ehr, "/v1/token-requests", HARD, "k")
             assert (again.status_code, again.headers["Location"]) == (201, where)
-            cancelled = await ehr.once(request(journey.id, "cancel"), {}, "c")
+            cancelled = await in_the_end(ehr, request(journey.id, "cancel"), {}, "c")
             assert (cancelled.status_code, cancelled.json()["status"]) == (200, "Cancelled")
             # A request that is refused when nobody waits for it any more says so where it was to be looked at.
         assert stage.rows("select count(*) from journeys") == [(2,)]
@@ -59,7 +59,10 @@ async def test_a_request_refused_later(stage: Stage, temporal: Client) -> None:
         async with worker_for(
             temporal, stage.dependencies, stage.theatre.threads, task_queue=stage.task_queue, max_cached_workflows=10
         ):
-            assert "P-9999 is not known" in detail(await ehr.get(sent.headers["Location"]), 404)
+            looked = await eventually(
+                lambda: ehr.get(sent.headers["Location"]), lambda answer: answer.status_code != 202
+            )
+            assert "P-9999 is not known" in detail(looked, 404)
 
 
 async def test_temporal_down(stage: Stage, temporal: Client, monkeypatch: pytest.MonkeyPatch) -> None:

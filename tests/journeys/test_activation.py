@@ -162,7 +162,7 @@ async def test_throttled_locked_and_unlocked_by_a_new_link(stage: Stage) -> None
     wrong = {"serial_number": serial, "passcode": "000000"}
     for _ in range(3):
         assert "could not be confirmed" in await journey.refused("enroll_hard", wrong)
-    assert "wait 15 seconds" in await journey.refused("enroll_hard", wrong)
+    assert re.search(r"wait 1[0-5] seconds", await journey.refused("enroll_hard", wrong))
     for failures in range(3, 10):
         await journey.wait(seconds=5 * failures + 1)
         assert "could not be confirmed" in await journey.refused("enroll_hard", wrong)

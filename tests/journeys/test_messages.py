@@ -214,7 +214,7 @@ async def test_deactivation_needs_confirmation_and_a_reason(stage: Stage) -> Non
 async def test_edit_lands_in_record_and_on_the_label(stage: Stage) -> None:
     journey = await stage.request("hard")
     await journey.update("edit", {"email": "new.address@clinic.example", "shipping_address": NEW_ADDRESS, "by": "Ann"})
-    await journey.wait(seconds=1)
+    await journey.wait(seconds=5)
     assert journey.letters()[-1] == "request_changed"
     assert journey.emails()[-1]["To"] == "new.address@clinic.example"
     assert "already as sent" in await journey.refused("edit", {"email": "new.address@clinic.example"})

@@ -49,7 +49,7 @@ def told_of(stage: Stage, letter: str) -> int:
 
 
 async def details(queue: Play) -> str:
-    return str(await queue.handle.query("__temporal_workflow_metadata")).replace("\\n", "\n")
+    return str(await queue.query("__temporal_workflow_metadata")).replace("\\n", "\n")
 
 
 async def test_nothing_is_waiting(stage: Stage) -> None:

@@ -41,8 +41,8 @@ def database(theatre: Theatre) -> Iterator[str]:
 
 
 @pytest.fixture
-async def stage(temporal: Client, theatre: Theatre, tmp_path: Path, database: str) -> AsyncIterator[Stage]:
-    stage = Stage(temporal, theatre, tmp_path, database_url=database)
+async def stage(temporal: Client, own_theatre: Theatre, tmp_path: Path, database: str) -> AsyncIterator[Stage]:
+    stage = Stage(temporal, own_theatre, tmp_path, database_url=database)
     stage.extra = {"audit_key": SecretStr("11" * 32), "audit_anchor_folder": tmp_path / "anchors"}
     async with stage:
         yield stage

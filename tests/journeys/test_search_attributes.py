@@ -1,6 +1,7 @@
 """Search attributes say what the journey says of itself, at every step of its way: lists are searched by them."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,7 +40,16 @@ def recorded(play: Play, snapshot: dict[str, Any]) -> int | None:
 
 
 async def true(play: Play) -> dict[str, Any]:
-    """Its attributes, once they are found to say what the snapshot says."""
+    """Its attributes, once they are found to say what the snapshot says: it may go on between one look at it and the next, and
+    records go out beside the journey's stages."""
+    for _ in range(100):
+        with suppress(AssertionError):
+            return await compared(play)
+        await asyncio.sleep(0.1)
+    return await compared(play)
+
+
+async def compared(play: Play) -> dict[str, Any]:
     snapshot = await play.status()
     described = await play.handle.describe()
     found = ours(described)
@@ -57,10 +67,6 @@ async def true(play: Play) -> dict[str, Any]:
     assert (due is None) == (shown_due is None), (due, shown_due, snapshot["promises"])
     assert due is None or shown_due is None or abs(due - shown_due) < timedelta(milliseconds=1), snapshot["promises"]
     unmet = sum(not promise["met_at"] for promise in snapshot["promises"])
-    for _ in range(200):  # records go out beside the journey's stages
-        if recorded(play, snapshot) == unmet:
-            break
-        await asyncio.sleep(0.05)
     assert recorded(play, snapshot) == unmet, "the database says otherwise"
     return {**snapshot, "due": due}
 

@@ -1,7 +1,6 @@
 """Signals and updates whose name nobody knows: none of them vanishes, and none does harm."""
 
 import pytest
-from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from domain.peers import incident_id
 from tests.stage import Play, Stage
@@ -9,9 +8,9 @@ from tests.stage import Play, Stage
 KEPT = 'select journey_id, message, refused, "by" from audit where refused is not null order by at, number'
 
 
-async def shown(stage: Stage, journey: Play) -> str:
+async def shown(journey: Play) -> str:
     """What stands in its details."""
-    return (await journey.handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)).current_details
+    return (await journey.query("__temporal_workflow_metadata")).current_details
 
 
 async def test_of_a_journey_and_of_what_follows_it(stage: Stage) -> None:
@@ -56,13 +55,14 @@ async def test_of_a_workflow_without_records_of_its_own(stage: Stage) -> None:
     await queue.handle.signal("stop", {"by": "Ann"})
     await stage.restart_worker()
     assert (await queue.result())["to_do"] == 0
-    said = await shown(stage, queue)
+    said = await shown(queue)
     assert "Nothing was waiting" in said
     assert "No message of the name `stop` is known" in said
 
 
 @pytest.mark.parametrize("name", ["Reconcile", "DailyDigest", "AnchorAudit"])
-async def test_of_what_a_schedule_starts(stage: Stage, name: str) -> None:
+async def test_of_what_a_schedule_starts(apart: Stage, name: str) -> None:
+    stage = apart
     await stage.stop_worker()
     run = await stage.open(name, {})
     await run.handle.signal("stop", {"by": "Ann"})
@@ -71,4 +71,4 @@ async def test_of_what_a_schedule_starts(stage: Stage, name: str) -> None:
         assert "TOKENS_AUDIT_KEY is not set" in await run.failed()
     else:
         await run.result()
-    assert "No message of the name `stop` is known" in await shown(stage, run)
+    assert "No message of the name `stop` is known" in await shown(run)

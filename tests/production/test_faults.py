@@ -25,7 +25,7 @@ STRUCK = {
 
 async def test_nothing_is_lost_and_nothing_done_twice(tmp_path: Path) -> None:
     said: list[str] = []
-    orders = Orders(journeys=12, times=1, seed=7, think=6, pause=0.7, patience=240, only=frozenset(STRUCK))
+    orders = Orders(journeys=12, times=1, seed=7, think=6, pause=0.7, patience=480, only=frozenset(STRUCK))
     report, found = await run(tmp_path, orders, said.append)
     assert {name: sentences for name, sentences in report.breaches.items() if sentences} == {}, "\n".join(said)
     assert {name.partition(", by")[0] for name in report.faults} == STRUCK

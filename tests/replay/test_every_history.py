@@ -48,7 +48,8 @@ def types(histories: list[WorkflowHistory]) -> set[str]:
     return {each.workflow_type.name for each in started}
 
 
-async def test_every_history_replays(stage: Stage, settings: Settings) -> None:
+async def test_every_history_replays(apart: Stage, settings: Settings) -> None:
+    stage = apart
     for kind, reason in (("hard", {"reason": "lost"}), ("soft", {})):
         journey = await stage.request(kind, "P-1002")
         await journey.reach("Active")

@@ -33,7 +33,7 @@ async def test_each_ending(stage: Stage, replayer: Replayer, body: dict[str, Any
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_a_long_one(stage: Stage, replayer: Replayer, cancelled: bool) -> None:
     """With looks at its progress in between."""
-    put(stage, batch.oath_csv(many(12)))
+    put(stage, batch.oath_csv(many(40 if cancelled else 12)))  # it hears of its end after three seconds
     play = await stage.open("ImportTokens", {"file": "lot.csv", "imported_by": "Ann"})
     await reading(stage, play)
     await replays(replayer, play)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -269,6 +270,17 @@ def test_free_ports_are_given_out_once() -> None:
     assert supervision.choose(7233, chosen) == 7233
 
 
+def test_nor_to_a_stack_that_begins_before_they_are_used() -> None:
+    port = supervision.choose(0, set())
+    other = f"supervision._FREE_PORTS = ({port}, {port + 2}); print(supervision.choose(0, set()))"
+    chosen = {
+        int(subprocess.check_output([sys.executable, "-c", f"from starter import supervision; {other}"], cwd=ROOT))
+        for _ in range(10)
+    }
+    assert not supervision.taken(port), "only promised"
+    assert port not in chosen
+
+
 # Afterwards
 
 
@@ -419,13 +431,14 @@ async def client_of(info: dict[str, Any], settings: Settings) -> Client:
 
 
 async def scheduled(client: Client) -> list[str]:
-    """The ids of all schedules; the list is an instant behind."""
+    """The ids of all schedules, of which there are four; the list is an instant behind."""
+    found: list[str] = []
     for _ in range(50):
         found = [each.id async for each in await client.list_schedules()]
-        if found:
-            return found
+        if len(found) >= 4:
+            break
         await asyncio.sleep(0.1)
-    return []
+    return found
 
 
 async def status_of(journey: WorkflowHandle[Any, Any]) -> str:

@@ -69,7 +69,7 @@ async def test_logs_metrics_traces_and_a_drain(stage: Stage) -> None:
     with Collector() as collector:
         loud = {"TOKENS_LOG_LEVEL": "DEBUG", "TOKENS_LOG_FORMAT": "json", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
         async with (
-            worker(stage, TOKENS_METRICS_PORT="0", **loud) as working,
+            worker(stage, TOKENS_METRICS_PORT="0", TOKENS_PARTY_TIMEOUT_SECONDS="10", **loud) as working,
             running(stage, "gateway", "starter.gateway", "--port", "0", **loud) as gateway,
             httpx.AsyncClient(timeout=30) as http,
         ):

@@ -30,7 +30,7 @@ from tools.faults.storm import Storm
 from tools.faults.walking import Walk, World
 from tools.faults.watching import Watch
 
-_SETTLED_WITHIN = 120.0
+_SETTLED_WITHIN = 300.0
 
 
 @dataclass(frozen=True)

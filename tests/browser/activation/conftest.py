@@ -8,8 +8,9 @@ import pytest
 from playwright.async_api import Page
 from temporalio.client import Client
 
-from simulators.serving import Serving, listen
+from simulators.serving import Serving
 from starter.gateway.app import app
+from starter.supervision import choose
 from tests.browser.conftest import press
 from tests.stage import Play, Stage, Theatre
 
@@ -42,8 +43,7 @@ class Site:
 async def site(
     temporal: Client, theatre: Theatre, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Site]:
-    with listen("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
+    port = choose(0, set())
     url = f"http://127.0.0.1:{port}"
     monkeypatch.setenv("TEMPORAL_ADDRESS", temporal.service_client.config.target_host)
     monkeypatch.setattr(theatre, "settings", theatre.settings.model_copy(update={"public_url": url}))
