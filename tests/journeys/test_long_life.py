@@ -128,10 +128,12 @@ async def test_a_message_in_that_instant_is_handled_once(ambushed: tuple[Stage, 
     journey = await stage.request("hard")
     await journey.reach("Active")
     answers: list[asyncio.Task[str]] = []
+    struck = asyncio.Event()
 
     async def strike() -> None:
         await journey.handle.signal("edit", {"email": "late@clinic.example", "by": "the latest"})
         answers.append(asyncio.create_task(journey.refused("process", {"operator": "the latest caller"})))
+        struck.set()
         await asyncio.sleep(0.2)
 
     ambush.strike = strike
@@ -140,6 +142,7 @@ async def test_a_message_in_that_instant_is_handled_once(ambushed: tuple[Stage, 
         sent += 1
         await journey.signal("edit", {"email": "late@clinic.example", "by": f"sender {sent}"})
         assert sent < 100, "the journey never continued as new"
+    await asyncio.wait_for(struck.wait(), 10)
     assert "it is already active" in await answers[0]
     await recorded(stage, sent + 1)
     assert await runs(journey) == 2
