@@ -93,7 +93,7 @@ async def test_logs_metrics_traces_and_a_drain(stage: Stage) -> None:
         lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
         check_lines(lines, journey.id)
         check_figures(page, shown)
-        check_spans(collector, journey.id, told_of(stage, "P-1001"))
+        check_spans(collector, journey.id, {*told_of(stage, "P-1001"), WRONG_PASSCODE})
         # Traces travel in headers only: what was made with them replays without.
         history = await journey.handle.fetch_history()
         assert b"_tracer-data" in b"".join(event.SerializeToString() for event in history.events)
